@@ -1,0 +1,1 @@
+"""From many days to curves."""

@@ -1,0 +1,112 @@
+"""The rows a study is made into: one class a table, its fields the columns in order (``None`` is an empty cell)."""
+
+from dataclasses import dataclass, field
+
+from napari_mpi_track.quantification.estimate import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One organ in one scan: a row of measurements.csv.
+
+    Totals are in the scan's unit times mm3 (mm2 for projections), activity in kBq at the scan, cells are apparent
+    cells. ``signal`` is the total that cells are read from (corrected for spill-over where that was asked) with
+    its whole own error; it is not a column. ``flag`` joins several by ``;``.
+    """
+
+    subject: str
+    group: str
+    day: float
+    modality: str
+    organ: str
+    organ_volume_mm3: float | None = None
+    signal_total: float | None = None
+    signal_total_sd: float | None = None
+    signal_total_corrected: float | None = None
+    signal_mean: float | None = None
+    signal_max: float | None = None
+    background_mean: float | None = None
+    noise_sd: float | None = None
+    spill_in_fraction: float | None = None
+    alignment_error_mm: float | None = None
+    cells: float | None = None
+    cells_low: float | None = None
+    cells_high: float | None = None
+    iron_ng: float | None = None
+    iron_ng_low: float | None = None
+    iron_ng_high: float | None = None
+    activity_kBq: float | None = None  # noqa: N815 - the contract's column
+    percent_id: float | None = None
+    percent_id_per_g: float | None = None
+    suv_mean: float | None = None
+    flag: str = ""
+    signal: Estimate | None = field(default=None, metadata={"column": False})
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionRow:
+    """What is left of the reference in one organ on one day, in percent: a row of retention.csv."""
+
+    subject: str
+    group: str
+    day: float
+    modality: str
+    organ: str
+    reference: str
+    retention_percent: float | None
+    retention_low: float | None
+    retention_high: float | None
+    flag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecayRow:
+    """The decay fitted to one organ of one subject (empty subject: the group's): a row of decay.csv."""
+
+    subject: str
+    group: str
+    modality: str
+    organ: str
+    model: str
+    parameters: str
+    rate_per_day: float | None
+    half_life_days: float | None
+    half_life_low_days: float | None
+    half_life_high_days: float | None
+    plateau_percent: float | None
+    aicc: float | None
+    r_squared: float | None
+    points: int
+    censored_points: int
+    flag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRow:
+    """One term of one organ's error, as an SD in the unit of its signal total: a row of budget.csv."""
+
+    subject: str
+    day: float
+    modality: str
+    organ: str
+    term: str
+    sd: float
+    shared: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AlignmentRow:
+    """One alignment with its evidence: a row of alignments.csv."""
+
+    subject: str
+    day: float
+    moving: str
+    fixed: str
+    method: str
+    model: str
+    verdict: str
+    reason: str
+    fiducial_rms_mm: float | None
+    expected_target_error_mm: float | None
+    metric: float | None
+    transform: str

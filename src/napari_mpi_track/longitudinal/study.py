@@ -1,0 +1,146 @@
+"""A study: subjects, their timepoints, and how everything is to be measured. Immutable, and no voxels in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from napari_mpi_track.imaging.point_spread import PointSpread
+from napari_mpi_track.imaging.volume import Modality
+
+SignalMetric = Literal["total", "maximum"]
+DecayReference = Literal["injection", "scan", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFile:
+    """Where a scan is, and what the study says of it that the file may not.
+
+    ``series`` counts from 1; ``spacing_mm`` is (plane, row, column).
+    """
+
+    path: Path
+    series: int | None = None
+    modality: Modality | None = None
+    unit: str | None = None
+    spacing_mm: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """What the subject was given. ``signal`` is the syringe's, in the unit of organ totals; ``iron_ug`` in ug."""
+
+    time: datetime | None = None
+    cells: float | None = None
+    signal: float | None = None
+    residue_signal: float | None = None
+    iron_ug: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Radiotracer:
+    """What the cells were labelled with for PET or SPECT; both activities in kBq at ``assayed_at``."""
+
+    isotope: str
+    activity_kBq: float | None = None  # noqa: N815 - the unit's own spelling
+    residual_kBq: float | None = None  # noqa: N815
+    assayed_at: datetime | None = None
+    activity_per_million_cells_kBq: float | None = None  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
+class Timepoint:
+    """One day of one subject. ``day`` counts from the injection (24 h each, fractions allowed)."""
+
+    day: float
+    time: datetime | None = None
+    is_baseline: bool = False
+    mpi: ScanFile | None = None
+    signal: float | None = None
+    anatomy: ScanFile | None = None
+    organs: Path | None = None
+    pet: ScanFile | None = None
+    decay_corrected_to: DecayReference | None = None
+    mpi_fiducials: Path | None = None
+    anatomy_fiducials: Path | None = None
+    alignment: str | None = None
+    pet_alignment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One animal or patient and its timepoints in order of day; ``scores`` are clinical: name -> day -> value."""
+
+    id: str
+    group: str = ""
+    is_control: bool = False
+    weight_g: float | None = None
+    injection: Injection = field(default_factory=Injection)
+    radiotracer: Radiotracer | None = None
+    scores: Mapping[str, Mapping[float, float]] = field(default_factory=dict)
+    timepoints: tuple[Timepoint, ...] = ()
+
+    @property
+    def baseline(self) -> Timepoint | None:
+        """The scan before injection, where there is one."""
+        return next((t for t in self.timepoints if t.is_baseline), None)
+
+    def timepoint(self, day: float) -> Timepoint:
+        """Return the timepoint of ``day``; ``KeyError`` if there is none."""
+        for timepoint in self.timepoints:
+            if timepoint.day == day:
+                return timepoint
+        raise KeyError(day)
+
+    def day_with_organs(self, day: float) -> Timepoint | None:
+        """Return the timepoint whose organs serve ``day``: its own, else the nearest day's, the earlier on a tie."""
+        drawn = [t for t in self.timepoints if t.organs is not None]
+        return min(drawn, key=lambda t: (abs(t.day - day), t.day), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationChoice:
+    """Where the calibration comes from: a saved curve (``curve``), or a table to fit.
+
+    ``stated`` holds what the study says of how the curve was made (cell_type, scan_mode, batch ...).
+    """
+
+    curve: Path | None = None
+    table: Path | None = None
+    kind: str | None = None
+    x: str | None = None
+    signal: str | None = None
+    stated: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Everything a study file says. ``file`` is the study file itself, and relative paths are resolved already."""
+
+    name: str
+    file: Path
+    subjects: tuple[Subject, ...]
+    timezone: str | None = None
+    tracer: str | None = None
+    calibration: CalibrationChoice | None = None
+    saturation: Path | None = None
+    signal_metric: SignalMetric = "total"
+    organ_names: Path | None = None
+    alignment: str = "fiducials"
+    psf: PointSpread | None = None
+    pet_psf: PointSpread | None = None
+    spill_over: bool = False
+    reference: str = "injected"
+
+    def subject(self, subject_id: str) -> Subject:
+        """Return the subject of that name; ``KeyError`` if there is none."""
+        for subject in self.subjects:
+            if subject.id == subject_id:
+                return subject
+        raise KeyError(subject_id)
+
+    @property
+    def days(self) -> tuple[float, ...]:
+        """Every day that any subject was scanned on, in order."""
+        return tuple(sorted({t.day for s in self.subjects for t in s.timepoints}))

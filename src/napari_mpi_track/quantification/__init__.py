@@ -1,0 +1,1 @@
+"""From a scan and its organs to cells."""

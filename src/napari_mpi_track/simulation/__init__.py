@@ -1,0 +1,1 @@
+"""Animals, scanners and studies of known truth."""

@@ -1,0 +1,1 @@
+"""From volumes and organ labels to files."""
