@@ -111,7 +111,7 @@ def correct_spill_over(
             remedy="join the organs that overlap, leave out those outside the field of view, or switch spill_over off",
         )
     measured = signals.totals()
-    totals = np.linalg.solve(transfer, measured)
+    totals = np.asarray(np.linalg.solve(transfer, measured), dtype=np.float64)
     inverse = np.linalg.inv(transfer)
     arriving = transfer * totals
     whole = arriving.sum(axis=1)

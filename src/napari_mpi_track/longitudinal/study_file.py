@@ -1,0 +1,387 @@
+"""study.yaml <-> Study: read strictly, every fault listed at once with its line."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import ValidationError
+
+from napari_mpi_track.errors import MpiTrackError, StudyFileError
+from napari_mpi_track.imaging.point_spread import PointSpread, PsfShape
+from napari_mpi_track.longitudinal.study import (
+    CalibrationChoice,
+    Injection,
+    Radiotracer,
+    ScanFile,
+    Study,
+    Subject,
+    Timepoint,
+)
+from napari_mpi_track.longitudinal.study_schema import (
+    CalibrationText,
+    FiducialsText,
+    PsfText,
+    RadiotracerText,
+    ScanText,
+    StudyText,
+    SubjectText,
+    Text,
+    TimepointText,
+)
+
+_LARGEST_FILE = 2_000_000
+_ALIGNMENTS = ("frame", "fiducials", "intensity", "moments")
+Place = tuple[str | int, ...]
+
+
+def load_study(path: str | Path) -> Study:
+    """Return the study that a file describes.
+
+    Parameters
+    ----------
+    path
+        A study.yaml of schema 1; the paths in it are relative to its folder.
+
+    Raises
+    ------
+    StudyFileError
+        If the file cannot be read as YAML, or anything in it is at fault: unknown keys, missing files, values of
+        the wrong kind, doubled subjects or days, times before injection. All faults are listed, each with its line.
+    """
+    file = Path(path)
+    tree = _parse(file)
+    document, faults = _validated(tree)
+    if document is not None:
+        builder = _Builder(file, tree)
+        study = builder.study(document)
+        faults += builder.faults
+        if not faults:
+            return study
+    raise _fault_list(file, faults)
+
+
+def _validated(tree: Any) -> tuple[StudyText | None, list[tuple[int | None, str]]]:
+    """Return the document with everything at fault left out (None if too little is left), and the faults.
+
+    Leaving out lets what stands further down be checked too, so that one run shows every fault.
+    """
+    plain = _plain(tree)
+    faults: list[tuple[int | None, str]] = []
+    for _ in range(5):
+        try:
+            return StudyText.model_validate(plain), faults
+        except ValidationError as error:
+            found = error.errors()
+        faults += [(_line(tree, fault["loc"]), _wording(fault)) for fault in found]
+        if any(fault["type"] == "missing" for fault in found):
+            break
+        for fault in found:
+            _leave_out(plain, fault["loc"])
+    return None, faults
+
+
+def _leave_out(node: Any, place: Place) -> None:
+    """Remove the deepest part of ``place`` that the tree holds."""
+    holder, key = None, None
+    for step in place:
+        if not (isinstance(node, dict) and step in node):
+            if not (isinstance(node, list) and isinstance(step, int) and step < len(node)):
+                break
+            node = node[step]
+            continue
+        holder, key, node = node, step, node[step]
+    if holder is not None:
+        holder.pop(key, None)
+
+
+def _fault_list(file: Path, faults: list[tuple[int | None, str]]) -> StudyFileError:
+    texts = [text if line is None else f"line {line}: {text}" for line, text in sorted(faults, key=lambda f: f[0] or 0)]
+    texts = list(dict.fromkeys(texts))
+    what = texts[0] if len(texts) == 1 else f"{len(texts)} faults: " + "; ".join(texts)
+    return StudyFileError(what, file=file, remedy="mend the study file and run again")
+
+
+# --- the text as YAML ------------------------------------------------------------------------------------------
+
+
+def _parse(file: Path) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        if file.stat().st_size > _LARGEST_FILE:
+            raise StudyFileError("a study file of at most 2 MB was needed", file=file, remedy="is this a study.yaml?")
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise StudyFileError(
+            f"the study file cannot be read ({error.strerror})", file=file, remedy="check the path"
+        ) from None
+    except UnicodeDecodeError:
+        raise StudyFileError("the study file is not text in UTF-8", file=file, remedy="save it as UTF-8") from None
+    if text.count("*") > 0 and any(
+        line.lstrip().startswith(("*", "- *")) or ": *" in line for line in text.split("\n")
+    ):
+        # Aliases can blow a small file up to any size, and no study needs them.
+        raise StudyFileError("YAML aliases (*name) are not read", file=file, remedy="write the values out")
+    try:
+        tree = YAML(typ="rt").load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        place = f"line {mark.line + 1}: " if mark is not None else ""
+        problem = str(getattr(error, "problem", None) or "it is not YAML").split("\n")[0]
+        raise StudyFileError(f"{place}{problem}", file=file, remedy="mend the YAML") from None
+    if not isinstance(tree, dict):
+        raise StudyFileError("a study file of keys and values was needed", file=file, remedy="see the sample studies")
+    return tree
+
+
+def _plain(node: Any) -> Any:
+    """Return the tree without the parser's own types (which pydantic's strict checks would refuse)."""
+    if isinstance(node, dict):
+        return {_plain(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    if isinstance(node, datetime):
+        # The parser gives times with an offset as naive UTC and keeps the offset beside them.
+        state = getattr(node, "_yaml", {})
+        plain = datetime(*node.timetuple()[:6], node.microsecond)
+        return plain.replace(tzinfo=UTC) if state.get("tz") or state.get("delta") else plain
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _line(tree: Any, place: Place) -> int | None:
+    """Return the line (from 1) of the deepest part of ``place`` that the file holds."""
+    line, node = None, tree
+    for step in place:
+        if isinstance(node, dict) and step in node:
+            line = cast(int, node.lc.key(step)[0]) + 1  # type: ignore[attr-defined]
+        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            line = cast(int, node.lc.item(step)[0]) + 1  # type: ignore[attr-defined]
+        else:
+            break
+        node = node[step]
+    return line
+
+
+def _wording(fault: Any) -> str:
+    place = [str(step) for step in fault["loc"] if not str(step).startswith(("_", "function-"))]
+    key = place[-1] if place else "study"
+    if fault["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{_nearest(key)}"
+    if fault["type"] == "missing":
+        return f"'{key}' is missing" + (f" from {'.'.join(place[:-1])}" if len(place) > 1 else "")
+    return f"'{'.'.join(place)}': {fault['msg'].removeprefix('Value error, ')}, got {str(fault['input'])[:60]!r}"
+
+
+def _nearest(key: str) -> str:
+    known = {name for model in Text.__subclasses__() for name in model.model_fields}
+    near = get_close_matches(key, known, n=1)
+    return f" (is '{near[0]}' meant?)" if near else ""
+
+
+# --- from text to Study ----------------------------------------------------------------------------------------
+
+
+class _Builder:
+    """Builds the Study and gathers what only the whole document can show to be wrong."""
+
+    def __init__(self, file: Path, tree: Any) -> None:
+        self.file = file
+        self.tree = tree
+        self.faults: list[tuple[int | None, str]] = []
+        self.zone: tzinfo | None = None
+
+    def fault(self, place: Place, text: str) -> None:
+        self.faults.append((_line(self.tree, place), text))
+
+    def study(self, text: StudyText) -> Study:
+        if text.timezone is not None:
+            try:
+                self.zone = ZoneInfo(text.timezone)
+            except (ZoneInfoNotFoundError, ValueError):
+                self.fault(("timezone",), f"unknown timezone '{text.timezone}' (such as Europe/Berlin)")
+        self._check_times()
+        subjects = tuple(self._subject(("subjects", at), subject) for at, subject in enumerate(text.subjects))
+        self._doubled([s.id for s in subjects], lambda at: ("subjects", at, "id"), "subject")
+        reference = text.reference if isinstance(text.reference, str) else f"{text.reference:g}"
+        if reference not in ("injected", "first"):
+            self._reference_day(reference, subjects)
+        return Study(
+            name=text.name or self.file.parent.name,
+            file=self.file,
+            subjects=subjects,
+            timezone=text.timezone,
+            tracer=text.tracer,
+            calibration=self._calibration(text.calibration),
+            saturation=self._file(("saturation",), text.saturation),
+            signal_metric=text.signal_metric,
+            organ_names=self._file(("organs",), text.organs),
+            alignment=self._alignment(("alignment",), text.alignment) or "fiducials",
+            psf=self._psf(("psf",), text.psf, text.psf_fwhm_mm),
+            pet_psf=self._psf(("pet_psf",), text.pet_psf, text.pet_psf_fwhm_mm),
+            spill_over=text.spill_over,
+            reference=reference,
+        )
+
+    def _reference_day(self, reference: str, subjects: tuple[Subject, ...]) -> None:
+        try:
+            day = float(reference)
+        except ValueError:
+            self.fault(("reference",), f"'reference' is injected, first or a day, got '{reference}'")
+            return
+        if not any(t.day == day for s in subjects for t in s.timepoints):
+            self.fault(("reference",), f"no subject has a timepoint on the reference day {day:g}")
+
+    def _check_times(self) -> None:
+        """Times with and without an offset cannot be compared, and a study that mixes them hides an hour or two."""
+        kinds = {value.tzinfo is not None for value in _times(_plain(self.tree))}
+        if len(kinds) == 2:
+            self.fault((), "some times have an offset from UTC and some have none: write all of them one way")
+
+    def _time(self, time: datetime | None) -> datetime | None:
+        return time if time is None or time.tzinfo is not None or self.zone is None else time.replace(tzinfo=self.zone)
+
+    def _file(self, place: Place, name: str | None) -> Path | None:
+        if name is None:
+            return None
+        path = self.file.parent / name
+        if not path.exists():
+            self.fault(place, f"there is no file '{name}'")
+        return path
+
+    def _scan(self, place: Place, text: "str | ScanText | None") -> ScanFile | None:
+        if text is None:
+            return None
+        if isinstance(text, str):
+            path = self._file(place, text)
+            return None if path is None else ScanFile(path)
+        path = self._file((*place, "path"), text.path)
+        return None if path is None else ScanFile(path, text.series, text.modality, text.unit, text.spacing_mm)
+
+    def _alignment(self, place: Place, text: str | None) -> str | None:
+        if text is None or text in _ALIGNMENTS:
+            return text
+        if Path(text).suffix not in (".tfm", ".h5", ".txt"):
+            self.fault(place, f"an alignment is {', '.join(_ALIGNMENTS)} or the path of a .tfm, got '{text}'")
+            return None
+        path = self._file(place, text)
+        return str(path)
+
+    def _psf(self, place: Place, text: PsfText | None, fwhm_mm: float | None) -> PointSpread | None:
+        if text is not None and fwhm_mm is not None:
+            self.fault(place, f"'{place[0]}' and '{place[0]}_fwhm_mm' are both given: keep one")
+        try:
+            if text is not None:
+                return PointSpread(text.shape, text.fwhm_mm, text.fwhm_relative_sd)  # type: ignore[arg-type]
+            return None if fwhm_mm is None else PointSpread(PsfShape.GAUSSIAN, fwhm_mm)  # type: ignore[arg-type]
+        except MpiTrackError as error:
+            self.fault(place, error.what)
+            return None
+
+    def _calibration(self, text: "str | CalibrationText | None") -> CalibrationChoice | None:
+        if text is None:
+            return None
+        if isinstance(text, str):
+            return CalibrationChoice(curve=self._file(("calibration",), text))
+        stated = {key: str(value) for key, value in (text.model_extra or {}).items()}
+        return CalibrationChoice(
+            None, self._file(("calibration", "table"), text.table), text.kind, text.x, text.signal, stated
+        )
+
+    def _subject(self, place: Place, text: SubjectText) -> Subject:
+        injection = Injection(
+            self._time(text.injection.time),
+            text.injection.cells,
+            text.injection.signal,
+            text.injection.residue_signal,
+            text.injection.iron_ug,
+        )
+        timepoints = [
+            self._timepoint((*place, "timepoints", at), entry, injection.time)
+            for at, entry in enumerate(text.timepoints)
+        ]
+        self._doubled([f"{t.day:g}" for t in timepoints], lambda at: (*place, "timepoints", at), "day")
+        if sum(t.is_baseline for t in timepoints) > 1:
+            self.fault((*place, "timepoints"), f"subject {text.id} has more than one baseline")
+        return Subject(
+            text.id,
+            text.group,
+            text.control,
+            text.weight_g,
+            injection,
+            self._radiotracer((*place, "radiotracer"), text.radiotracer, injection),
+            text.scores,
+            tuple(sorted(timepoints, key=lambda t: t.day)),
+        )
+
+    def _timepoint(self, place: Place, text: TimepointText, injected_at: datetime | None) -> Timepoint:
+        time = self._time(text.time)
+        day = text.day
+        elapsed = None
+        if time is not None and injected_at is not None and (time.tzinfo is None) == (injected_at.tzinfo is None):
+            elapsed = (time - injected_at) / timedelta(days=1)
+        if day is None:
+            if elapsed is None:
+                self.fault((*place, "time"), "a time without a day needs the time of injection too")
+            day = elapsed or 0.0
+        before = [t for t in (day, elapsed) if t is not None and t < 0]
+        if before and not text.baseline:
+            self.fault((*place, "day"), f"day {day:g} is before injection: mark it 'baseline: true', or mend its time")
+        if elapsed is not None and text.day is not None and abs(elapsed - text.day) > 1 and not text.baseline:
+            self.fault((*place, "time"), f"day {text.day:g} and its time ({elapsed:.2f} days after injection) disagree")
+        if text.mpi is None and text.signal is None and text.pet is None:
+            self.fault(place, f"day {day:g} holds nothing to measure: give mpi, signal or pet")
+        if text.mpi is not None and text.signal is not None:
+            self.fault((*place, "signal"), f"day {day:g} has both an mpi scan and a signal: keep one")
+        fiducials = text.fiducials or FiducialsText()
+        return Timepoint(
+            day=day,
+            time=time,
+            is_baseline=text.baseline,
+            mpi=self._scan((*place, "mpi"), text.mpi),
+            signal=text.signal,
+            anatomy=self._scan((*place, "anatomy"), text.anatomy),
+            organs=self._file((*place, "organs"), text.organs),
+            pet=self._scan((*place, "pet"), text.pet),
+            decay_corrected_to=text.decay_corrected_to,
+            mpi_fiducials=self._file((*place, "fiducials", "mpi"), fiducials.mpi),
+            anatomy_fiducials=self._file((*place, "fiducials", "anatomy"), fiducials.anatomy),
+            alignment=self._alignment((*place, "alignment"), text.alignment),
+            pet_alignment=self._alignment((*place, "pet_alignment"), text.pet_alignment),
+        )
+
+    def _radiotracer(self, place: Place, text: RadiotracerText | None, injection: Injection) -> Radiotracer | None:
+        if text is None:
+            return None
+        activity, specific = text.activity_kBq, text.activity_per_million_cells_kBq
+        if activity is not None and specific is not None and injection.cells:
+            expected = specific * injection.cells / 1e6
+            # Both are measured at one time; a factor of two is a slip of unit, date or dose, not of the assay.
+            if not 0.5 < activity / expected < 2:
+                self.fault(
+                    (*place, "activity_kBq"),
+                    f"activity_kBq {activity:g} is not cells x activity_per_million_cells_kBq ({expected:g} kBq)",
+                )
+        return Radiotracer(text.isotope, activity, text.residual_kBq, self._time(text.assayed_at), specific)
+
+    def _doubled(self, names: list[str], place: Any, what: str) -> None:
+        for at, name in enumerate(names):
+            if name in names[:at]:
+                self.fault(place(at), f"{what} '{name}' is there twice")
+
+
+def _times(node: Any) -> Iterator[datetime]:
+    if isinstance(node, datetime):
+        yield node
+    elif isinstance(node, dict):
+        for value in node.values():
+            yield from _times(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _times(value)

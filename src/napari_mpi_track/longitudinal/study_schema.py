@@ -1,0 +1,141 @@
+"""The keys of study.yaml and the kinds of their values (schema 1)."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from napari_mpi_track.imaging.point_spread import PsfShape
+from napari_mpi_track.imaging.volume import Modality
+from napari_mpi_track.longitudinal.study import DecayReference, SignalMetric
+
+
+class Text(BaseModel):
+    """A block of keys and values; a key it does not know is a fault."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_block(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            raise ValueError("keys and values were needed")
+        return values
+
+
+class ScanText(Text):
+    """A scan: its path, and what its file does not say."""
+
+    path: str
+    series: int | None = Field(None, ge=1)
+    modality: Modality | None = None
+    unit: str | None = None
+    spacing_mm: tuple[float, float, float] | None = None
+
+
+class PsfText(Text):
+    """A point spread: shape and widths in mm (plane, row, column)."""
+
+    shape: PsfShape
+    fwhm_mm: float | tuple[float, float, float]
+    fwhm_relative_sd: float = Field(0.0, ge=0, le=1)
+
+
+class CalibrationText(Text):
+    """A calibration to be fitted from a table; further keys describe how it was made."""
+
+    model_config = ConfigDict(extra="allow")
+    table: str
+    kind: Literal["in-cells", "in-cells-iron", "solution-fixed-concentration", "solution-fixed-volume"]
+    x: str
+    signal: str
+
+
+class InjectionText(Text):
+    """What was injected."""
+
+    time: datetime | None = None
+    cells: float | None = Field(None, ge=0)
+    signal: float | None = None
+    residue_signal: float | None = None
+    iron_ug: float | None = Field(None, ge=0)
+
+
+class RadiotracerText(Text):
+    """The cells' radioactive label."""
+
+    isotope: str
+    activity_kBq: float | None = Field(None, gt=0)  # noqa: N815
+    residual_kBq: float | None = Field(None, ge=0)  # noqa: N815
+    assayed_at: datetime | None = None
+    activity_per_million_cells_kBq: float | None = Field(None, gt=0)  # noqa: N815
+
+
+class FiducialsText(Text):
+    """Files of fiducial positions."""
+
+    mpi: str | None = None
+    anatomy: str | None = None
+
+
+class TimepointText(Text):
+    """One day of one subject."""
+
+    day: float | None = None
+    time: datetime | None = None
+    baseline: bool = False
+    mpi: str | ScanText | None = None
+    signal: float | None = None
+    anatomy: str | ScanText | None = None
+    organs: str | None = None
+    pet: str | ScanText | None = None
+    decay_corrected_to: DecayReference | None = None
+    fiducials: FiducialsText | None = None
+    alignment: str | None = None
+    pet_alignment: str | None = None
+
+    @model_validator(mode="after")
+    def _has_a_day(self) -> "TimepointText":
+        if self.day is None and self.time is None:
+            raise ValueError("a timepoint needs a day or a time")
+        return self
+
+
+class SubjectText(Text):
+    """One subject."""
+
+    id: str
+    group: str = ""
+    control: bool = False
+    weight_g: float | None = Field(None, gt=0)
+    injection: InjectionText = Field(default_factory=lambda: InjectionText())
+    radiotracer: RadiotracerText | None = None
+    scores: dict[str, dict[float, float]] = Field(default_factory=dict)
+    timepoints: list[TimepointText] = Field(min_length=1)
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _numbers_name_subjects_too(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class StudyText(Text):
+    """The whole file."""
+
+    # `schema` would hide a method of pydantic's, so the field has another name inside.
+    version: Literal[1] = Field(alias="schema")
+    name: str = ""
+    timezone: str | None = None
+    tracer: str | None = None
+    calibration: str | CalibrationText | None = None
+    saturation: str | None = None
+    signal_metric: SignalMetric = "total"
+    organs: str | None = None
+    alignment: str = "fiducials"
+    psf: PsfText | None = None
+    psf_fwhm_mm: float | None = Field(None, ge=0)
+    pet_psf: PsfText | None = None
+    pet_psf_fwhm_mm: float | None = Field(None, ge=0)
+    spill_over: bool = False
+    reference: str | float = "injected"
+    subjects: list[SubjectText] = Field(min_length=1)
