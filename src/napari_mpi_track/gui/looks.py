@@ -1,0 +1,81 @@
+"""How things look in the viewer: colour maps, organ colours, limits. Nothing else decides a colour."""
+
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mpi_track.errors import MeasurementError
+from napari_mpi_track.imaging.labels import Colour
+from napari_mpi_track.imaging.noise import estimate_noise
+from napari_mpi_track.imaging.volume import Modality, Volume
+
+# METHODS 1: MPI below five times its noise is not shown, as it is not counted by the noise rule.
+HIDDEN_BELOW_NOISE_SDS = 5.0
+
+_HOT_IRON = {
+    "name": "hot iron",
+    "colors": [[0, 0, 0, 1], [0.45, 0, 0, 1], [0.9, 0.2, 0, 1], [1, 0.6, 0.1, 1], [1, 1, 0.85, 1]],
+}
+_COOL = {
+    "name": "cool",
+    "colors": [[0, 0, 0, 1], [0.05, 0.1, 0.5, 1], [0.0, 0.45, 0.8, 1], [0.3, 0.85, 0.9, 1], [0.95, 1, 1, 1]],
+}
+_OVERLAYS = {Modality.MPI: _HOT_IRON, Modality.PET: _COOL, Modality.SPECT: _COOL, Modality.F19: _HOT_IRON}
+
+# One colour a modality, wherever its name stands beside a scan; readable on light and dark.
+MODALITY_COLOURS = {"MPI": "#d55e00", "CT": "#7f7f7f", "MR": "#7f7f7f", "PET": "#0072b2", "organs": "#009e73"}
+
+# Okabe & Ito, Color Universal Design (2008); black is left out, it would vanish on a scan.
+_OKABE_ITO: tuple[Colour, ...] = (
+    (0.902, 0.624, 0.000),
+    (0.337, 0.706, 0.914),
+    (0.000, 0.620, 0.451),
+    (0.941, 0.894, 0.259),
+    (0.000, 0.447, 0.698),
+    (0.835, 0.369, 0.000),
+    (0.800, 0.475, 0.655),
+)
+_USUAL_ORGANS = {"liver": 0, "lungs": 1, "spleen": 2, "bone": 3, "kidneys": 4, "tumour": 5, "heart": 6}
+
+
+def organ_colour(organ: str) -> Colour:
+    """Return the RGB of an organ, 0 to 1: by its name alone, so that it is the same on every day."""
+    return _OKABE_ITO[_USUAL_ORGANS.get(organ.lower(), crc32(organ.encode()) % len(_OKABE_ITO))]
+
+
+def look_of(volume: Volume, maximum: float | None = None) -> dict[str, Any]:
+    """Return napari's settings for a scan: colour map, blending, contrast limits.
+
+    ``maximum`` is the value drawn brightest, in the scan's unit; without it the scan's own.
+    """
+    finite = np.asarray(volume.voxels[np.isfinite(volume.voxels)], dtype=np.float64)
+    if volume.modality not in _OVERLAYS:
+        return {"colormap": "gray", "blending": "translucent", "contrast_limits": _grey_limits(finite)}
+    low = hidden_below(volume)
+    high = maximum if maximum is not None else float(finite.max(initial=low))
+    return {
+        "colormap": _OVERLAYS[volume.modality],
+        "blending": "additive",
+        "contrast_limits": (low, high if high > low else low + max(abs(low), 1.0)),
+    }
+
+
+def hidden_below(volume: Volume) -> float:
+    """Return the value below which an emission scan is not drawn, in its unit: five times its noise."""
+    try:
+        noise = estimate_noise(volume)
+    except MeasurementError:
+        # A scan without noise (thresholded already, simulated) has nothing to hide but its zeros.
+        return 0.0
+    return noise.mean + HIDDEN_BELOW_NOISE_SDS * noise.sd
+
+
+def _grey_limits(finite: NDArray[np.float64]) -> tuple[float, float]:
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(finite, [0.5, 99.8]))
+    if high > low:
+        return low, high
+    return float(finite.min()), float(max(finite.max(), finite.min() + 1))

@@ -1,0 +1,124 @@
+"""What all panels of one viewer share: the study, the day in view, the results, and the way back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+from psygnal import Signal
+
+from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
+
+Day = tuple[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything the panels show, as one immutable thing; a step forward is a new one.
+
+    Attributes
+    ----------
+    study
+        The study now open, or none.
+    subject, day
+        The day in view, where one was chosen.
+    analyses
+        What is known of each (subject, day): its ``TimepointAnalysis``.
+    run
+        The last finished run of the study: its ``RunSummary``.
+    """
+
+    study: Study | None = None
+    subject: str | None = None
+    day: float | None = None
+    analyses: Mapping[Day, Any] = field(default_factory=dict)
+    run: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "analyses", MappingProxyType(dict(self.analyses)))
+
+    @property
+    def in_view(self) -> tuple[Subject, Timepoint] | None:
+        """The subject and timepoint in view; none before a day is chosen."""
+        if self.study is None or self.subject is None or self.day is None:
+            return None
+        subject = self.study.subject(self.subject)
+        return subject, subject.timepoint(self.day)
+
+    @property
+    def analysis(self) -> Any:
+        """The analysis of the day in view, where there is one."""
+        return None if self.subject is None or self.day is None else self.analyses.get((self.subject, self.day))
+
+
+class Session:
+    """The state behind all panels, with one ``changed`` signal, undo and redo.
+
+    Opening a study, changing it and finishing a run are steps that can be undone. Looking at another day is not:
+    undo brings back what was thrown away, not where one looked.
+    """
+
+    changed = Signal()
+    _of_viewers: ClassVar["WeakKeyDictionary[Any, Session]"] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self.state = State()
+        self._past: list[State] = []
+        self._future: list[State] = []
+
+    @classmethod
+    def of(cls, viewer: Any) -> "Session":
+        """Return the session of this viewer, the same for every panel in it."""
+        if viewer not in cls._of_viewers:
+            cls._of_viewers[viewer] = cls()
+        return cls._of_viewers[viewer]
+
+    def open_study(self, study: Study) -> None:
+        """Show another study, or another version of this one; results of the old one go with it."""
+        self._step(State(study=study))
+
+    def look_at(self, subject: str, day: float) -> None:
+        """Bring one day into view; ``KeyError`` if the study has no such subject or day."""
+        new = replace(self.state, subject=subject, day=day)
+        _ = new.in_view
+        self._show(new)
+
+    def keep_analysis(self, subject: str, day: float, analysis: Any) -> None:
+        """Keep what was computed of one day."""
+        self._step(replace(self.state, analyses={**self.state.analyses, (subject, day): analysis}))
+
+    def keep_run(self, run: Any) -> None:
+        """Keep the summary of a finished run."""
+        self._step(replace(self.state, run=run))
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return bool(self._past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a step was taken back."""
+        return bool(self._future)
+
+    def undo(self) -> None:
+        """Take back the last step; nothing happens without one."""
+        if self._past:
+            self._future.append(self.state)
+            self._show(self._past.pop())
+
+    def redo(self) -> None:
+        """Do the last undone step again; nothing happens without one."""
+        if self._future:
+            self._past.append(self.state)
+            self._show(self._future.pop())
+
+    def _step(self, new: State) -> None:
+        self._past.append(self.state)
+        self._future.clear()
+        self._show(new)
+
+    def _show(self, new: State) -> None:
+        self.state = new
+        self.changed.emit()
