@@ -1,0 +1,261 @@
+"""How fast a signal leaves: models of decay, the choice between them, and half-lives with honest intervals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import log
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_mpi_track.errors import TableError
+from napari_mpi_track.imaging.frozen import frozen
+from napari_mpi_track.longitudinal.decay_likelihood import Samples, profile
+from napari_mpi_track.longitudinal.decay_models import MODELS, Best, DecayModel
+
+ModelChoice = Literal["auto", "exponential", "plateau", "biexponential", "weibull"]
+RISING = "rising"
+BELOW_DETECTION = "below_detection"
+TOO_FEW_POINTS = "too_few_points"
+NO_FINITE_INTERVAL = "no_finite_interval"
+_CLOSE_AICC = 2.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecayFit:
+    """A decay and its half-life; what does not apply is ``None``.
+
+    Attributes
+    ----------
+    model
+        ``exponential``, ``plateau``, ``biexponential`` or ``weibull``; empty when nothing was fitted.
+    parameters
+        By name: ``amplitude`` (at time 0) and ``plateau`` in the unit of the values, rates per day, times in days.
+    rate_per_day
+        Of the exponential alone; negative when the signal rises.
+    half_life_days, low, high
+        Time from the first day until the fit is half of what it was then, and its interval; a limit that cannot be
+        told is ``None`` (flag ``no_finite_interval``).
+    plateau_percent
+        What stays for ever, in percent of the fit on the first day.
+    aicc
+        Akaike's criterion for small samples, up to a constant that all models of these data share.
+    r_squared
+        Of the detected points, weighted as the fit.
+    points, censored_points
+        How many were used in all, and how many of them were below detection.
+    flag
+        Blank, or one of ``rising``, ``too_few_points``, ``no_finite_interval``, ``below_detection``.
+    reason
+        Why there is no fit or no half-life, in words.
+    """
+
+    model: str
+    points: int
+    censored_points: int
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    rate_per_day: float | None = None
+    half_life_days: float | None = None
+    low: float | None = None
+    high: float | None = None
+    plateau_percent: float | None = None
+    aicc: float | None = None
+    r_squared: float | None = None
+    flag: str = ""
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+
+    def __getstate__(self) -> list[Any]:
+        state = [getattr(self, name) for name in self.__dataclass_fields__]
+        return [dict(value) if isinstance(value, MappingProxyType) else value for value in state]
+
+    def __setstate__(self, state: list[Any]) -> None:
+        for name, value in zip(self.__dataclass_fields__, state, strict=True):
+            object.__setattr__(self, name, MappingProxyType(value) if name == "parameters" else value)
+
+    def curve(self, time_days: ArrayLike) -> NDArray[np.float64]:
+        """Return the fit at these times, in the unit of the values; NaN when nothing was fitted."""
+        times = np.asarray(time_days, dtype=np.float64)
+        if not self.model:
+            return np.full(times.shape, np.nan)
+        return MODELS[self.model].curve(times, self.parameters)
+
+
+def fit_decay(
+    time_days: ArrayLike,
+    values: ArrayLike,
+    *,
+    errors: ArrayLike | None = None,
+    censored_below: ArrayLike | None = None,
+    limits: ArrayLike | None = None,
+    model: ModelChoice = "auto",
+    level: float = 0.95,
+) -> DecayFit:
+    """Return the decay of a signal, or of a retention, over time.
+
+    Parameters
+    ----------
+    time_days, values
+        Shape (n,), any order. Times may repeat.
+    errors
+        Known SD of each value, shape (n,), all positive. Without them one common SD is estimated.
+    censored_below
+        True where the value was below detection, shape (n,): all that is used of it is that it was below its limit.
+    limits
+        Detection limit of each point, shape (n,), used where censored; the values themselves when not given.
+    model
+        One model, or ``auto``: the simplest within 2 of the lowest AICc.
+    level
+        Of the interval.
+
+    Returns
+    -------
+    DecayFit
+        Too few points, or a rising signal, are said in its flag and reason.
+
+    Raises
+    ------
+    TableError
+        Numbers that are not finite, errors that are not positive, arrays that do not match, an unknown model.
+
+    Notes
+    -----
+    Normal errors on the natural scale; points below detection enter with the probability of being there (Tobin 1958,
+    doi:10.2307/1907382). Intervals by profile likelihood: chi-square where errors are known, else n log(1 + F/(n - p))
+    with F(1, n - p) (Bates & Watts 1988, doi:10.1002/9780470316757, ch. 6). A model of p parameters needs p + 2 points
+    with known errors and p + 3 without: below that AICc (Hurvich & Tsai 1989, doi:10.1093/biomet/76.2.297) is infinite.
+    A reference that is 100 % by construction is no point.
+    """
+    samples = _samples(time_days, values, errors, censored_below, limits)
+    if model != "auto" and model not in MODELS:
+        raise TableError(f"the model must be auto or one of {', '.join(MODELS)}, got {model!r}")
+    wanted = list(MODELS.values()) if model == "auto" else [MODELS[model]]
+    count, censored = samples.times.size, int(samples.is_censored.sum())
+    allowed = [m for m in wanted if _is_allowed(m, samples)]
+    if not allowed:
+        return DecayFit("", count, censored, flag=TOO_FEW_POINTS, reason=_too_few(wanted[0], samples))
+    fits = [_fitted(m, samples) for m in allowed]
+    lowest = min(fit.aicc for fit in fits)
+    return _described(next(fit for fit in fits if fit.aicc <= lowest + _CLOSE_AICC), samples, level)
+
+
+def _too_few(model: DecayModel, samples: Samples) -> str:
+    known = "known" if samples.has_errors else "unknown"
+    count, days = samples.times.size, np.unique(samples.times).size
+    return (
+        f"{model.name} decay with {known} errors needs {_points_needed(model, samples)} points on "
+        f"{model.parameter_count + 1} days, 2 of them above detection; got {count} points on {days} days, "
+        f"{count - int(samples.is_censored.sum())} above detection"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    model: DecayModel
+    best: Best
+    amplitude: float
+    scale: float
+    deviance: float
+    aicc: float
+
+
+def _points_needed(model: DecayModel, samples: Samples) -> int:
+    return model.parameter_count + (2 if samples.has_errors else 3)
+
+
+def _is_allowed(model: DecayModel, samples: Samples) -> bool:
+    detected_days = np.unique(samples.times[~samples.is_censored]).size
+    return bool(
+        samples.times.size >= _points_needed(model, samples)
+        and np.unique(samples.times).size > model.parameter_count
+        and detected_days >= 2
+    )
+
+
+def _fitted(model: DecayModel, samples: Samples) -> _Fitted:
+    best = model.best(samples)
+    found = profile(samples, best.shape[None, :])
+    deviance = float(found.deviance[0])
+    free = model.parameter_count + (0 if samples.has_errors else 1)
+    aicc = deviance + 2 * free + 2 * free * (free + 1) / (samples.times.size - free - 1)
+    return _Fitted(model, best, float(found.amplitude[0]), float(found.scale[0]), deviance, aicc)
+
+
+def _described(fit: _Fitted, samples: Samples, level: float) -> DecayFit:
+    """Return the fit in the words of its model, with the half-life and its interval."""
+    model, best = fit.model, fit.best
+    parameters = model.parameters(best, fit.amplitude, samples.first_day)
+    common: dict[str, Any] = {
+        "model": model.name,
+        "points": samples.times.size,
+        "censored_points": int(samples.is_censored.sum()),
+        "parameters": parameters,
+        "rate_per_day": parameters["rate_per_day"] if model.name == "exponential" else None,
+        "plateau_percent": model.plateau_percent(best),
+        "aicc": fit.aicc,
+        "r_squared": _r_squared(samples, fit.amplitude * best.shape, fit.scale),
+    }
+    half_life = model.half_life(best)
+    if fit.amplitude <= 0:
+        return DecayFit(**common, flag=BELOW_DETECTION, reason="there is no signal above zero that could leave")
+    if best.is_rising:
+        return DecayFit(**common, flag=RISING, reason="the signal does not fall")
+    if half_life is None:
+        return DecayFit(**common, reason="the plateau is above one half of the first day")
+    low, high = model.half_life_interval(samples, half_life, fit.deviance + _cut(model, samples, level))
+    flag = "" if low is not None and high is not None else NO_FINITE_INTERVAL
+    reason = "the data do not exclude a half-life without limit" if flag else ""
+    return DecayFit(**common, half_life_days=half_life, low=low, high=high, flag=flag, reason=reason)
+
+
+def _cut(model: DecayModel, samples: Samples, level: float) -> float:
+    """Return how far the deviance may rise above its minimum inside the interval."""
+    from scipy.special import ndtri, stdtrit
+
+    probability = 0.5 + 0.5 * level
+    if samples.has_errors:
+        return float(ndtri(probability)) ** 2
+    count = int((~samples.is_censored).sum())
+    degrees = max(count - model.parameter_count, 1)
+    return count * log(1.0 + float(stdtrit(degrees, probability)) ** 2 / degrees)
+
+
+def _r_squared(samples: Samples, fitted: NDArray[np.float64], scale: float) -> float | None:
+    seen = ~samples.is_censored
+    weights = 1.0 / np.square(samples.sd[seen] * scale)
+    values = samples.values[seen]
+    mean = float(np.average(values, weights=weights))
+    total = float(np.sum(weights * np.square(values - mean)))
+    return None if total == 0 else 1.0 - float(np.sum(weights * np.square(values - fitted[seen]))) / total
+
+
+def _samples(
+    time_days: ArrayLike,
+    values: ArrayLike,
+    errors: ArrayLike | None,
+    censored_below: ArrayLike | None,
+    limits: ArrayLike | None,
+) -> Samples:
+    times, signal = np.asarray(time_days, dtype=np.float64), np.asarray(values, dtype=np.float64)
+    if times.ndim != 1 or times.shape != signal.shape:
+        raise TableError(f"a decay needs one value per time, got shapes {times.shape} and {signal.shape}")
+    is_censored = np.zeros(times.size, bool) if censored_below is None else np.asarray(censored_below, dtype=bool)
+    bounds = signal if limits is None else np.asarray(limits, dtype=np.float64)
+    sd = np.ones(times.size) if errors is None else np.asarray(errors, dtype=np.float64)
+    for name, array in (("censored_below", is_censored), ("limits", bounds), ("errors", sd)):
+        if array.shape != times.shape:
+            raise TableError(f"{name} must have one entry per time, got shape {array.shape} for {times.size} times")
+    used = np.where(is_censored, bounds, signal)
+    if not (np.isfinite(times).all() and np.isfinite(used).all() and np.isfinite(sd).all()):
+        raise TableError("times, values and errors must be finite numbers", remedy="leave out days without a value")
+    if (sd <= 0).any():
+        raise TableError(
+            "every error must be above 0", remedy="leave out a reference that is 100 % by construction: it is no point"
+        )
+    order = np.argsort(times, kind="stable")
+    return Samples(
+        frozen(times[order]), frozen(used[order]), frozen(sd[order]), frozen(is_censored[order]), errors is not None
+    )
