@@ -1,0 +1,206 @@
+"""One timepoint through all the steps, and a study as many of them. Pure: nothing is written."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from napari_mpi_track.errors import MeasurementError
+from napari_mpi_track.imaging.labels import OrganLabels
+from napari_mpi_track.imaging.transform import Transform
+from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.longitudinal.curves import decay_rows, retention_rows, with_baseline_flags
+from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
+from napari_mpi_track.longitudinal.mpi_rows import mpi_rows
+from napari_mpi_track.longitudinal.pet_rows import pet_rows
+from napari_mpi_track.longitudinal.scene import Scene, set_scene
+from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
+from napari_mpi_track.quantification.calibration import (
+    Calibration,
+    fit_calibration,
+    load_calibration,
+    read_calibration_table,
+    require_match,
+)
+from napari_mpi_track.registration.alignment import Alignment
+
+_DESCRIBED = ("batch", "cell_type", "labelling", "metric", "total_rule", "scan_mode", "reconstruction", "saturation")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TimepointAnalysis:
+    """What one timepoint came to: its rows, and its scans for pictures.
+
+    Attributes
+    ----------
+    measurements, alignments, budget
+        Rows of measurements.csv, alignments.csv and budget.csv.
+    saved_alignments
+        Every alignment that was made, by the name of its file.
+    warnings
+        What a reader should know, one sentence each.
+    failures
+        What was asked for and could not be measured, one sentence each; the rest stands.
+    mpi, anatomy, pet, organs
+        The scans in their named frames, organs on the grid they were drawn on.
+    mpi_from_anatomy, anatomy_from_organs, pet_from_anatomy
+        The maps between them, ``None`` where one is missing; the identity where they share a frame.
+    """
+
+    measurements: tuple[Measurement, ...]
+    alignments: tuple[AlignmentRow, ...]
+    budget: tuple[BudgetRow, ...]
+    saved_alignments: tuple[tuple[str, Alignment], ...]
+    warnings: tuple[str, ...]
+    failures: tuple[str, ...]
+    mpi: Volume | None
+    anatomy: Volume | None
+    pet: Volume | None
+    organs: OrganLabels | None
+    mpi_from_anatomy: Transform | None
+    anatomy_from_organs: Transform | None
+    pet_from_anatomy: Transform | None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyAnalysis:
+    """What a whole study came to: every row of its tables."""
+
+    measurements: tuple[Measurement, ...]
+    retention: tuple[RetentionRow, ...]
+    decay: tuple[DecayRow, ...]
+    warnings: tuple[str, ...]
+
+
+def study_calibration(study: Study) -> Calibration | None:
+    """Return the calibration that the study names, fitted if it is a table; ``None`` if it names none.
+
+    Raises
+    ------
+    TableError, CalibrationError
+        If the table cannot be read or gives no line.
+    """
+    choice = study.calibration
+    if choice is None:
+        return None
+    if choice.curve is not None:
+        return load_calibration(choice.curve)
+    if choice.table is None or choice.x is None or choice.signal is None or choice.kind is None:
+        return None
+    x, signal = read_calibration_table(choice.table, choice.x, choice.signal)
+    stated: dict[str, Any] = {key: value for key, value in choice.stated.items() if key in _DESCRIBED}
+    further = {key: value for key, value in choice.stated.items() if key not in (*_DESCRIBED, "weights", "tracer")}
+    return fit_calibration(
+        x,
+        signal,
+        kind=choice.kind,
+        x_quantity="iron_ng" if choice.x.startswith("iron") else "cells",
+        weights=choice.stated.get("weights", "auto"),
+        table=choice.table,
+        tracer=choice.stated.get("tracer", study.tracer),
+        provenance=further,
+        **stated,
+    )
+
+
+def analyse_timepoint(
+    study: Study,
+    subject: Subject,
+    timepoint: Timepoint,
+    *,
+    progress: Callable[[float, str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> TimepointAnalysis:
+    """Return one timepoint read, aligned and measured.
+
+    Parameters
+    ----------
+    study, subject, timepoint
+        What to measure, and how.
+    progress
+        Told the part done (0..1) and what is being done.
+    should_stop
+        Asked now and then; True gives the work up.
+
+    Raises
+    ------
+    MpiTrackError
+        If a scan, the calibration or an alignment fails. A PET that fails alone is among ``failures``.
+    """
+    calibration = study_calibration(study)
+    scene = set_scene(study, subject, timepoint, progress=progress, should_stop=should_stop)
+    if scene.mpi is not None and calibration is not None:
+        _require_same_conditions(study, scene.mpi, calibration)
+    if progress is not None:
+        progress(0.6, "measuring organs")
+    measurements, budget, warnings = mpi_rows(study, subject, timepoint, scene, calibration)
+    failures = list(scene.failures)
+    try:
+        pet_measurements, pet_budget, pet_warnings = pet_rows(study, subject, timepoint, scene)
+    except MeasurementError as error:
+        failures.append(f"PET: {error}")
+    else:
+        measurements, budget, warnings = measurements + pet_measurements, budget + pet_budget, warnings + pet_warnings
+    return TimepointAnalysis(
+        tuple(measurements),
+        scene.rows,
+        tuple(budget),
+        scene.saved,
+        tuple(dict.fromkeys([*scene.warnings, *warnings])),
+        tuple(failures),
+        scene.mpi,
+        scene.anatomy,
+        scene.pet,
+        scene.organs,
+        _map(scene.mpi_from_anatomy, scene.anatomy, scene.mpi),
+        _organ_map(scene),
+        _map(scene.pet_from_anatomy, scene.anatomy, scene.pet),
+    )
+
+
+def _require_same_conditions(study: Study, mpi: Volume, calibration: Calibration) -> None:
+    """Refuse a calibration made under other conditions, as far as scan and study say."""
+    require_match(
+        calibration,
+        file=mpi.file,
+        tracer=mpi.tracer or study.tracer,
+        metric=study.signal_metric,
+        dimensions=2 if mpi.is_projection else 3,
+        scan_mode=mpi.metadata.get("scan_mode"),
+        reconstruction=mpi.metadata.get("reconstruction"),
+    )
+
+
+def _map(alignment: Alignment | None, source: Volume | None, target: Volume | None) -> Transform | None:
+    if source is None or target is None:
+        return None
+    if alignment is not None:
+        return alignment.moving_from_fixed
+    return Transform.identity(source.grid.frame, target.grid.frame)
+
+
+def _organ_map(scene: Scene) -> Transform | None:
+    if scene.organs is None or scene.anatomy is None:
+        return None
+    if scene.anatomy_from_organs is not None:
+        return scene.anatomy_from_organs.moving_from_fixed
+    return Transform.identity(scene.organs.grid.frame, scene.anatomy.grid.frame)
+
+
+def analyse_study(study: Study, measurements: Sequence[Measurement]) -> StudyAnalysis:
+    """Return the measurements of all timepoints with what follows from them together: retention and decay.
+
+    Parameters
+    ----------
+    study
+        The study; its calibration is needed again where the reference is a number of injected cells.
+    measurements
+        The rows of every timepoint that could be measured, in any order.
+    """
+    order = {subject.id: at for at, subject in enumerate(study.subjects)}
+    # Within a timepoint the rows keep their order: organs, fiducials, outside, total.
+    rows = sorted(measurements, key=lambda row: (order[row.subject], row.day, row.modality != "MPI"))
+    rows = with_baseline_flags(study, rows)
+    calibration = study_calibration(study)
+    retention, warnings = retention_rows(study, rows, calibration)
+    decay = decay_rows(study, rows, calibration)
+    return StudyAnalysis(tuple(rows), tuple(retention), tuple(decay), tuple(dict.fromkeys(warnings)))

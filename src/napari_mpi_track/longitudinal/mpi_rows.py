@@ -1,0 +1,191 @@
+"""The rows of one MPI scan: every organ's signal and its apparent cells."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from napari_mpi_track.imaging.noise import estimate_noise
+from napari_mpi_track.longitudinal.measured import MeasuredScan, SignalErrors, measure_scan
+from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement
+from napari_mpi_track.longitudinal.scene import Scene
+from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
+from napari_mpi_track.quantification.calibration import Calibration
+from napari_mpi_track.quantification.cell_number import cell_estimate, count_cells
+from napari_mpi_track.quantification.estimate import Estimate
+from napari_mpi_track.quantification.occupancy import FIDUCIALS, OUTSIDE, TOTAL
+
+_ONE_SIDED_95 = 1.645
+
+
+def mpi_rows(
+    study: Study, subject: Subject, timepoint: Timepoint, scene: Scene, calibration: Calibration | None
+) -> tuple[list[Measurement], list[BudgetRow], list[str]]:
+    """Return the rows of one MPI scan, the budget of their errors, and what there is to warn of.
+
+    Without organs only the rows ``outside`` and ``total`` are there. Cells are read from the corrected totals where
+    the study asks for spill-over correction, else from the measured ones.
+    """
+    mpi = scene.mpi
+    if mpi is None:
+        return _rows_of_a_number(subject, timepoint, calibration)
+    noise = estimate_noise(mpi)
+    scan = measure_scan(
+        mpi,
+        noise,
+        scene.organs,
+        scene.mpi_from_organs,
+        markers=scene.mpi_fiducials,
+        anatomy=scene.anatomy,
+        scan_from_anatomy=scene.mpi_from_anatomy,
+        point_spread=study.psf if study.spill_over else None,
+    )
+    warnings = [f"{name} lies outside the field of view of the MPI" for name in scan.beyond]
+    if study.spill_over and study.psf is None:
+        warnings.append("spill_over is asked for, but the study gives no point spread (psf): nothing is corrected")
+    if noise.is_clipped:
+        warnings.append("the MPI was clipped at zero: its noise is a guess, and small signals come out too high")
+    blank = _blank(subject, timepoint, scan)
+    rows, budget = [], []
+    for organ in scan.organs:
+        row, errors = _organ_row(blank, scan, organ, study.signal_metric == "maximum")
+        rows.append(_counted(row, calibration))
+        budget += _budget(row, errors, scan.spill is not None, calibration)
+    rows += [replace(blank, organ=name, flag="outside_field_of_view") for name in scan.beyond]
+    return rows + _remaining_rows(blank, scan), budget, warnings
+
+
+def _blank(subject: Subject, timepoint: Timepoint, scan: MeasuredScan) -> Measurement:
+    return Measurement(
+        subject.id,
+        subject.group,
+        timepoint.day,
+        "MPI",
+        "",
+        background_mean=scan.signals.background,
+        noise_sd=scan.noise.sd,
+        flag=";".join(scan.scan_flags()),
+    )
+
+
+def _organ_row(
+    blank: Measurement, scan: MeasuredScan, organ: str, is_maximum: bool
+) -> tuple[Measurement, SignalErrors]:
+    measured = scan.signals.organs[organ]
+    signal, errors = scan.signal_of([organ])
+    total, total_sd = scan.measured_of([organ])
+    if is_maximum:
+        signal = Estimate(measured.maximum or 0.0, scan.noise.sd)
+    row = replace(
+        blank,
+        organ=organ,
+        organ_volume_mm3=measured.volume_mm3,
+        signal_total=total,
+        signal_total_sd=total_sd,
+        signal_total_corrected=None if scan.spill is None else scan.signal_of([organ])[0].value,
+        signal_mean=measured.mean,
+        signal_max=measured.maximum,
+        spill_in_fraction=None if scan.spill is None else scan.spill.spill_in[organ],
+        alignment_error_mm=scan.alignment_error_mm(organ),
+        flag=";".join(scan.flags_of(organ)),
+        signal=signal,
+    )
+    return row, errors
+
+
+def _remaining_rows(blank: Measurement, scan: MeasuredScan) -> list[Measurement]:
+    """Return the rows of the markers, of what lies in no organ, and of the whole scan."""
+    rows = []
+    if scan.markers:
+        total, total_sd = scan.measured_of(scan.markers)
+        parts = [scan.signals.organs[name] for name in scan.markers]
+        signal = scan.signal_of(scan.markers)[0]
+        rows.append(
+            replace(
+                blank,
+                organ=FIDUCIALS,
+                organ_volume_mm3=sum(part.volume_mm3 for part in parts),
+                signal_total=total,
+                signal_total_sd=total_sd,
+                signal_total_corrected=None if scan.spill is None else signal.value,
+                signal_max=max((part.maximum for part in parts if part.maximum is not None), default=None),
+                signal=signal,
+            )
+        )
+    outside, outside_sd = scan.outside()
+    rows.append(
+        replace(
+            blank,
+            organ=OUTSIDE,
+            signal_total=outside,
+            signal_total_sd=outside_sd,
+            signal=Estimate(outside, outside_sd),
+        )
+    )
+    whole, whole_sd = scan.signals.organs[TOTAL], scan.signals.noise_sd_of(TOTAL)
+    rows.append(
+        replace(
+            blank,
+            organ=TOTAL,
+            signal_total=whole.total,
+            signal_total_sd=whole_sd,
+            signal_mean=whole.mean,
+            signal_max=whole.maximum,
+            # What is followed of a whole body leaves the markers out.
+            signal=Estimate(whole.total - scan.of_markers_in_scan(), whole_sd),
+        )
+    )
+    return rows
+
+
+def _rows_of_a_number(
+    subject: Subject, timepoint: Timepoint, calibration: Calibration | None
+) -> tuple[list[Measurement], list[BudgetRow], list[str]]:
+    """Return the one row of a timepoint that was measured without an image (a vial, a handheld probe)."""
+    if timepoint.signal is None:
+        return [], [], []
+    row = Measurement(
+        subject.id,
+        subject.group,
+        timepoint.day,
+        "MPI",
+        TOTAL,
+        signal_total=timepoint.signal,
+        signal=Estimate(timepoint.signal),
+    )
+    return [_counted(row, calibration)], [], []
+
+
+def _counted(row: Measurement, calibration: Calibration | None) -> Measurement:
+    """Return the row with its signal read as cells, or as iron."""
+    signal = row.signal
+    flags = [row.flag] if row.flag else []
+    if signal is None or calibration is None:
+        is_lost = signal is not None and signal.value < _ONE_SIDED_95 * signal.own_sd
+        return replace(row, flag=";".join([*flags, *(["below_detection"] if is_lost else []), "no_calibration"]))
+    counts = count_cells(
+        [signal.value], calibration, own_sd=signal.own_sd, detection_signal=_ONE_SIDED_95 * signal.own_sd
+    )
+    flags += [str(counts.flag[0])] if counts.flag[0] else []
+    value, low, high = (float(x[0]) if np.isfinite(x[0]) else None for x in (counts.value, counts.low, counts.high))
+    if calibration.x_quantity == "cells":
+        return replace(row, cells=value, cells_low=low, cells_high=high, flag=";".join(flags))
+    return replace(row, iron_ng=value, iron_ng_low=low, iron_ng_high=high, flag=";".join(flags))
+
+
+def detection_signal(signal: Estimate, calibration: Calibration | None) -> float:
+    """Return the signal below which nothing can be told to be there: the image's limit or the calibration's."""
+    by_image = _ONE_SIDED_95 * signal.own_sd
+    return by_image if calibration is None else max(by_image, calibration.decision_signal())
+
+
+def _budget(
+    row: Measurement, errors: SignalErrors, is_corrected: bool, calibration: Calibration | None
+) -> list[BudgetRow]:
+    terms = [("noise", errors.noise, False), ("alignment", errors.alignment, False)]
+    if is_corrected:
+        terms.append(("spill_over", errors.spill_over, False))
+    if calibration is not None and row.signal is not None:
+        # In signal, like the other terms: the calibration's error in cells times its slope.
+        by_line = cell_estimate(row.signal, calibration).shared_sd * calibration.slope
+        terms.append(("calibration", by_line, True))
+    return [BudgetRow(row.subject, row.day, row.modality, row.organ, term, sd, shared) for term, sd, shared in terms]
