@@ -1,0 +1,193 @@
+"""One function for every way of bringing two scans together."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mpi_track.errors import AlignmentError, FrameMismatchError, GridMismatchError, MeasurementError
+from napari_mpi_track.imaging.foreground import body_centre_mm, find_body
+from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.points import Points
+from napari_mpi_track.imaging.transform import Transform
+from napari_mpi_track.imaging.volume import Modality, Volume
+from napari_mpi_track.registration.alignment import Alignment, Verdict
+from napari_mpi_track.registration.fiducials import Markers, align_fiducials, markers_from, markers_given
+
+AlignmentMethod = Literal["auto", "frame", "fiducials", "intensity", "moments"]
+METHODS: tuple[str, ...] = ("auto", "frame", "fiducials", "intensity", "moments")
+MODELS: tuple[str, ...] = ("rigid", "similarity")
+
+
+def align(
+    fixed: Volume,
+    moving: Volume,
+    *,
+    method: AlignmentMethod | str = "auto",
+    model: str = "rigid",
+    fixed_points: Points | None = None,
+    moving_points: Points | None = None,
+    fixed_mask: NDArray[Any] | None = None,
+    initial: Transform | None = None,
+    seed: int = 0,
+    progress: Callable[[float, str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Alignment:
+    """Return where the points of ``fixed`` lie in ``moving``, with the evidence for it.
+
+    Parameters
+    ----------
+    fixed, moving
+        The two scans.
+    method
+        "frame": the caller's word that both frames are one. "fiducials": by points that are given, or else found
+        in the scans. "intensity": by what the images share. "moments": by the bodies' centres and principal axes,
+        a rough start. "auto": fiducials when points are given or one scan is MPI, frame when both scans name the
+        same one, intensity otherwise.
+    model
+        "rigid", or "similarity" for fiducials.
+    fixed_points, moving_points
+        Fiducials, in the frame of their scan.
+    fixed_mask
+        Where to compare images, shape as ``fixed.grid.shape``; the body without it.
+    initial
+        A transform to start from (intensity); the search over poses is then left out.
+    seed
+        Of the sampling (intensity).
+    progress
+        Called with the part done (0 to 1) and what is being done.
+    should_stop
+        Asked now and then; when it says yes, ``AlignmentError`` is raised.
+
+    Raises
+    ------
+    AlignmentError
+        When the alignment fails, or cannot be tried on these scans.
+    """
+    started = time.perf_counter()
+    if model in ("affine", "bspline"):
+        raise AlignmentError(f"the model '{model}' is not there yet", remedy="use rigid or similarity")
+    if method not in METHODS or model not in MODELS:
+        raise AlignmentError(
+            f"no alignment with method '{method}' and model '{model}'",
+            remedy=f"methods are {', '.join(METHODS)}; models {', '.join(MODELS)}",
+        )
+    if fixed_mask is not None and np.shape(fixed_mask) != fixed.grid.shape:
+        raise GridMismatchError(f"the mask has shape {np.shape(fixed_mask)}, the fixed scan {fixed.grid.shape}")
+    chosen = _chosen(method, fixed, moving, fixed_points, moving_points)
+    if model == "similarity" and chosen != "fiducials":
+        raise AlignmentError("a similarity is found from fiducials only", remedy="use --model rigid")
+    if chosen == "frame":
+        found = _by_frame(fixed, moving)
+    elif chosen == "fiducials":
+        found = _by_fiducials(fixed, moving, fixed_points, moving_points, fixed_mask, model)
+    else:
+        _refuse_emission(fixed, moving, chosen)
+        from napari_mpi_track.registration.intensity import align_intensity, align_moments
+
+        if chosen == "moments":
+            found = align_moments(fixed, moving, fixed_mask)
+        else:
+            found = align_intensity(
+                fixed,
+                moving,
+                fixed_mask=fixed_mask,
+                initial=initial,
+                seed=seed,
+                progress=progress,
+                should_stop=should_stop,
+            )
+    transform = found.moving_from_fixed.between(fixed.grid.frame, moving.grid.frame)
+    return replace(found, moving_from_fixed=transform, seconds=time.perf_counter() - started)
+
+
+def _chosen(
+    method: str, fixed: Volume, moving: Volume, fixed_points: Points | None, moving_points: Points | None
+) -> str:
+    if method != "auto":
+        return method
+    if fixed_points is not None or moving_points is not None:
+        return "fiducials"
+    if fixed.grid.frame is not None and fixed.grid.frame == moving.grid.frame:
+        return "frame"
+    return "fiducials" if Modality.MPI in (fixed.modality, moving.modality) else "intensity"
+
+
+def _by_frame(fixed: Volume, moving: Volume) -> Alignment:
+    if not _overlap(fixed.grid, moving.grid):
+        raise AlignmentError(
+            "the two scans do not overlap at all when their frames are taken as one",
+            remedy="align them by fiducials or intensity",
+        )
+    same = fixed.grid.frame is not None and fixed.grid.frame == moving.grid.frame
+    reason = f"both scans name the frame '{fixed.grid.frame}'" if same else "the frames are one by the user's word"
+    return Alignment(
+        Transform.identity(fixed.grid.frame, moving.grid.frame),
+        method="frame",
+        verdict=Verdict.GOOD,
+        reason=f"{reason}; no error of it is known, and none is added",
+        error_covariance=np.zeros((6, 6)),
+        centre_mm=fixed.grid.centre_mm,
+        expected_target_error_mm=0.0,
+    )
+
+
+def _overlap(first: Grid, second: Grid) -> bool:
+    """Return whether the boxes of the two grids, in the world, share any space."""
+    one, other = first.corners_mm(), second.corners_mm()
+    return bool(np.all((one.max(axis=0) > other.min(axis=0)) & (other.max(axis=0) > one.min(axis=0))))
+
+
+def _by_fiducials(
+    fixed: Volume,
+    moving: Volume,
+    fixed_points: Points | None,
+    moving_points: Points | None,
+    fixed_mask: NDArray[Any] | None,
+    model: str,
+) -> Alignment:
+    def centre(transform: Transform) -> NDArray[np.float64] | None:
+        return _body_centre(fixed, moving, fixed_mask, transform)
+
+    return align_fiducials(_markers(fixed, fixed_points), _markers(moving, moving_points), model, centre)
+
+
+def _markers(volume: Volume, points: Points | None) -> Markers:
+    if points is None:
+        return markers_from(volume)
+    if points.frame is not None and volume.grid.frame is not None and points.frame != volume.grid.frame:
+        raise FrameMismatchError(
+            f"the points lie in the frame '{points.frame}', their scan in '{volume.grid.frame}'",
+            remedy="give points marked in the same scan",
+        )
+    return markers_given(points.in_frame(volume.grid.frame))
+
+
+def _body_centre(
+    fixed: Volume, moving: Volume, fixed_mask: NDArray[Any] | None, moving_from_fixed: Transform
+) -> NDArray[np.float64] | None:
+    """Return the body's centre in the fixed frame, from whichever scan shows a body."""
+    if fixed_mask is not None:
+        return body_centre_mm(np.asarray(fixed_mask, dtype=bool), fixed.grid)
+    for volume, is_moving in ((fixed, False), (moving, True)):
+        if volume.modality is Modality.MPI:
+            continue
+        try:
+            centre = body_centre_mm(find_body(volume), volume.grid)
+        except MeasurementError:
+            continue
+        return moving_from_fixed.inverse().map(centre) if is_moving else centre
+    return None
+
+
+def _refuse_emission(fixed: Volume, moving: Volume, method: str) -> None:
+    for volume in (fixed, moving):
+        if volume.modality is Modality.MPI:
+            raise AlignmentError(
+                f"an MPI scan shows tracer and no anatomy, so it cannot be aligned by {method}",
+                file=volume.file,
+                remedy="use --method fiducials, or --method frame when the scanners share one bed",
+            )

@@ -1,0 +1,332 @@
+"""An alignment: the map between two scans together with the evidence for it and its error."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_mpi_track.errors import AlignmentError, OutputExistsError
+from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
+from napari_mpi_track.imaging.transform import Transform
+
+_SCHEMA = 1
+
+
+class Verdict(StrEnum):
+    """How far an alignment is to be trusted."""
+
+    GOOD = "good"
+    DOUBTFUL = "doubtful"
+    FAILED = "failed"
+
+
+_BEST_FIRST = (Verdict.GOOD, Verdict.DOUBTFUL, Verdict.FAILED)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alignment:
+    """Where the points of a fixed scan lie in a moving scan, how it is known, and how well.
+
+    Attributes
+    ----------
+    moving_from_fixed
+        Maps LPS mm points of the fixed scan's frame to the moving scan's frame (what ITK's resampling takes).
+    method
+        "frame", "fiducials", "intensity", "moments", or a chain of them.
+    model
+        "rigid" or "similarity" ("affine" only for a transform that was read from a file).
+    verdict, reason
+        How far to trust it, and why, in one sentence.
+    error_covariance
+        6x6 covariance of a small movement of the fixed frame: rotation vector (rad) about ``centre_mm``, then
+        translation (mm). ``None`` where the error is not known.
+    centre_mm
+        LPS point of the fixed frame, mm, shape (3,), that rotations of the error turn about.
+    fiducial_rms_mm
+        Root mean square distance of the paired fiducials after alignment, mm. It does not predict the error
+        elsewhere.
+    pairs
+        Names of the fiducials paired, (fixed, moving).
+    expected_target_error_mm
+        Expected root mean square error at the body's centre, mm.
+    metric_before, metric_after
+        Image similarity before and after, larger is better (mutual information in nats, or correlation).
+    seconds
+        Time it took.
+    warnings
+        What could not be known, one sentence each.
+    """
+
+    moving_from_fixed: Transform
+    method: str
+    model: str = "rigid"
+    verdict: Verdict = Verdict.GOOD
+    reason: str = ""
+    error_covariance: NDArray[np.float64] | None = None
+    centre_mm: NDArray[np.float64] = (0.0, 0.0, 0.0)  # type: ignore[assignment]
+    fiducial_rms_mm: float | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
+    expected_target_error_mm: float | None = None
+    metric_before: float | None = None
+    metric_after: float | None = None
+    seconds: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "verdict", Verdict(self.verdict))
+        object.__setattr__(self, "centre_mm", frozen(np.asarray(self.centre_mm, dtype=np.float64).reshape(3).copy()))
+        if self.error_covariance is not None:
+            covariance = np.asarray(self.error_covariance, dtype=np.float64)
+            if covariance.shape != (6, 6) or not np.all(np.isfinite(covariance)):
+                raise AlignmentError("the error of an alignment needs a finite 6x6 covariance")
+            object.__setattr__(self, "error_covariance", frozen(covariance))
+        object.__setattr__(self, "pairs", tuple((str(a), str(b)) for a, b in self.pairs))
+        object.__setattr__(self, "warnings", tuple(self.warnings))
+
+    __getstate__ = get_state
+    __setstate__ = set_state
+
+    def target_error_mm(self, points_mm: ArrayLike) -> NDArray[np.float64]:
+        """Return the expected root mean square error in mm, shape (n,), at points (LPS mm, fixed frame, (n, 3)).
+
+        NaN where the alignment's error is not known.
+        """
+        points = np.atleast_2d(np.asarray(points_mm, dtype=np.float64))
+        if self.error_covariance is None:
+            return np.full(len(points), np.nan)
+        moves = movement_jacobian(points - self.centre_mm)
+        variance = np.einsum("nij,jk,nik->n", moves, self.error_covariance, moves)
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
+
+    def drawn(self, count: int, seed: int) -> list[Transform]:
+        """Return ``count`` transforms that could as well be true, drawn from the error covariance.
+
+        Raises
+        ------
+        AlignmentError
+            If the error is not known.
+        """
+        if self.error_covariance is None:
+            raise AlignmentError(
+                "the error of this alignment is not known, so no transforms can be drawn from it",
+                remedy="align again, or keep the .json that was written beside the .tfm",
+            )
+        values, axes = np.linalg.eigh(self.error_covariance)
+        spread = axes * np.sqrt(np.maximum(values, 0.0))
+        normal = np.random.default_rng(seed).standard_normal((count, 6))
+        return [self._moved(spread @ z) for z in normal]
+
+    def _moved(self, movement: NDArray[np.float64]) -> Transform:
+        """Return the transform of a fixed frame moved by (rotation vector, translation) about ``centre_mm``."""
+        rotation = rotation_from_vector(movement[:3])
+        first = Transform.from_parts(rotation, self.centre_mm - rotation @ self.centre_mm + movement[3:])
+        matrix = self.moving_from_fixed.target_from_source @ first.target_from_source
+        matrix[3] = [0, 0, 0, 1]
+        return replace(self.moving_from_fixed, target_from_source=matrix)
+
+
+def movement_jacobian(arms_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how points move with (rotation vector, translation): shape (n, 3, 6), for arms (n, 3) from the centre."""
+    arms = np.atleast_2d(arms_mm)
+    x, y, z = arms[:, 0], arms[:, 1], arms[:, 2]
+    jacobian = np.zeros((len(arms), 3, 6))
+    # A small rotation w moves an arm a by w x a = -[a]x w.
+    jacobian[:, 0, 1], jacobian[:, 0, 2] = z, -y
+    jacobian[:, 1, 0], jacobian[:, 1, 2] = -z, x
+    jacobian[:, 2, 0], jacobian[:, 2, 1] = y, -x
+    jacobian[:, [0, 1, 2], [3, 4, 5]] = 1.0
+    return jacobian
+
+
+def rotation_from_vector(vector_rad: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the 3x3 rotation about ``vector_rad`` by its length in radians (Rodrigues)."""
+    angle = float(np.linalg.norm(vector_rad))
+    x, y, z = vector_rad
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    # sinc keeps the limit at angle 0 exact.
+    half = np.sinc(angle / (2 * np.pi))
+    return np.asarray(np.eye(3) + np.sinc(angle / np.pi) * cross + 0.5 * half**2 * (cross @ cross))
+
+
+def chain(outer: Alignment, inner: Alignment) -> Alignment:
+    """Return the alignment that does ``inner``, then ``outer``; errors are taken as independent and add.
+
+    ``inner`` maps A to B and ``outer`` B to C; the result maps A to C, its error stated in A about the inner
+    alignment's centre. The verdict is the worse of the two.
+
+    Raises
+    ------
+    FrameMismatchError
+        Unless ``inner`` ends in the named frame that ``outer`` starts from.
+    """
+    covariance = None
+    warnings = tuple(dict.fromkeys((*inner.warnings, *outer.warnings)))
+    if inner.error_covariance is not None and outer.error_covariance is not None:
+        carried = _carried_back(outer, inner)
+        covariance = inner.error_covariance + carried @ outer.error_covariance @ carried.T
+        covariance = (covariance + covariance.T) / 2
+    worst = max(inner, outer, key=lambda a: _BEST_FIRST.index(a.verdict))
+    rigid = inner.model == outer.model == "rigid"
+    whole = Alignment(
+        moving_from_fixed=outer.moving_from_fixed @ inner.moving_from_fixed,
+        method=f"{inner.method} + {outer.method}",
+        model="rigid" if rigid else _wider(inner.model, outer.model),
+        verdict=worst.verdict,
+        reason="; ".join(reason for reason in (inner.reason, outer.reason) if reason),
+        error_covariance=covariance,
+        centre_mm=inner.centre_mm,
+        fiducial_rms_mm=_only(inner.fiducial_rms_mm, outer.fiducial_rms_mm),
+        seconds=(inner.seconds or 0.0) + (outer.seconds or 0.0),
+        warnings=warnings,
+    )
+    if covariance is None:
+        return whole
+    return replace(whole, expected_target_error_mm=float(whole.target_error_mm(whole.centre_mm)[0]))
+
+
+def _wider(first: str, second: str) -> str:
+    return max(first, second, key=("rigid", "similarity", "affine").index)
+
+
+def _only(first: float | None, second: float | None) -> float | None:
+    """Return the one number there is; two fiducial errors of different steps are not one number."""
+    return first if second is None else second if first is None else None
+
+
+def _carried_back(outer: Alignment, inner: Alignment) -> NDArray[np.float64]:
+    """Return the 6x6 that carries a movement of ``inner``'s moving frame back into its fixed frame and centre."""
+    back = inner.moving_from_fixed.inverse()
+    linear = back.target_from_source[:3, :3]
+    rotation = linear / np.cbrt(np.linalg.det(linear))
+    arm = inner.centre_mm - back.map(outer.centre_mm)
+    carried = np.zeros((6, 6))
+    carried[:3, :3] = rotation
+    carried[3:, 3:] = linear
+    carried[3:, :3] = movement_jacobian(arm)[0, :, :3] @ rotation
+    return carried
+
+
+def save_alignment(alignment: Alignment, path: str | Path, overwrite: bool = False) -> None:
+    """Write the transform as ITK ``.tfm`` (fixed points to moving points), and ``.json`` with all the rest beside it.
+
+    Raises
+    ------
+    OutputExistsError
+        If either file is there already and ``overwrite`` is not set.
+    """
+    import SimpleITK as sitk
+
+    from napari_mpi_track.imaging.itk import to_itk_transform
+    from napari_mpi_track.writers.whole import whole_file
+
+    target = Path(path)
+    beside = target.with_suffix(".json")
+    if target.suffix not in (".tfm", ".txt"):
+        raise AlignmentError("a transform is written as .tfm", file=target, remedy="give a path that ends in .tfm")
+    for file in (target, beside):
+        if file.exists() and not overwrite:
+            raise OutputExistsError("the output is there already", file=file, remedy="use --overwrite")
+    text = json.dumps(_as_json(alignment, target.name), indent=2, allow_nan=False) + "\n"
+    with whole_file(beside, overwrite) as temporary:
+        Path(temporary).write_text(text, encoding="utf-8")
+    with whole_file(target, overwrite) as temporary:
+        sitk.WriteTransform(to_itk_transform(alignment.moving_from_fixed), str(temporary))
+
+
+def _as_json(alignment: Alignment, transform_name: str) -> dict[str, Any]:
+    covariance = alignment.error_covariance
+    return {
+        "schema": _SCHEMA,
+        "transform": transform_name,
+        "maps": "fixed points to moving points, LPS mm",
+        "fixed_frame": alignment.moving_from_fixed.source_frame,
+        "moving_frame": alignment.moving_from_fixed.target_frame,
+        "method": alignment.method,
+        "model": alignment.model,
+        "verdict": str(alignment.verdict),
+        "reason": alignment.reason,
+        "error_covariance": None if covariance is None else covariance.tolist(),
+        "centre_mm": alignment.centre_mm.tolist(),
+        "fiducial_rms_mm": _finite(alignment.fiducial_rms_mm),
+        "pairs": [list(pair) for pair in alignment.pairs],
+        "expected_target_error_mm": _finite(alignment.expected_target_error_mm),
+        "metric_before": _finite(alignment.metric_before),
+        "metric_after": _finite(alignment.metric_after),
+        "seconds": _finite(alignment.seconds),
+        "warnings": list(alignment.warnings),
+    }
+
+
+def _finite(number: float | None) -> float | None:
+    return float(number) if number is not None and math.isfinite(number) else None
+
+
+def load_alignment(path: str | Path) -> Alignment:
+    """Return the alignment of a ``.tfm`` (or any linear ITK transform file) and the ``.json`` beside it.
+
+    Without the ``.json`` the frames and the error are unknown, and a warning says so.
+
+    Raises
+    ------
+    AlignmentError
+        If the file is no linear 3-D transform, or the ``.json`` is not one of ours.
+    """
+    source = Path(path)
+    transform = _read_transform(source)
+    beside = source.with_suffix(".json")
+    if not beside.is_file():
+        return Alignment(
+            transform,
+            method="file",
+            model="rigid" if transform.is_rigid else "affine",
+            reason=f"read from {source.name}",
+            warnings=(f"{source.name} has no .json beside it: its frames and its error are unknown",),
+        )
+    try:
+        stated = json.loads(beside.read_text(encoding="utf-8"))
+        fixed_frame, moving_frame = stated["fixed_frame"], stated["moving_frame"]
+        return Alignment(transform.between(fixed_frame, moving_frame), **_fields(stated))
+    except (ValueError, KeyError, TypeError) as fault:
+        raise AlignmentError(
+            f"the description beside a transform cannot be read: {fault}",
+            file=beside,
+            remedy="write the alignment again with mpi-track align, or remove the .json",
+        ) from fault
+
+
+def _fields(stated: dict[str, Any]) -> dict[str, Any]:
+    names: Sequence[str] = (
+        "method", "model", "verdict", "reason", "error_covariance", "centre_mm", "fiducial_rms_mm", "pairs",
+        "expected_target_error_mm", "metric_before", "metric_after", "seconds", "warnings",
+    )  # fmt: skip
+    return {name: stated[name] for name in names}
+
+
+def _read_transform(path: Path) -> Transform:
+    import SimpleITK as sitk
+
+    from napari_mpi_track.imaging.itk import from_itk_transform
+
+    if not path.is_file():
+        raise AlignmentError("there is no such transform", file=path, remedy="check the path")
+    try:
+        read = sitk.ReadTransform(str(path))
+    except RuntimeError as fault:
+        raise AlignmentError(
+            "the file is not an ITK transform", file=path, remedy="give a .tfm or .h5 written by ITK or mpi-track"
+        ) from fault
+    if read.GetDimension() == 3 and read.GetTransformEnum() == sitk.sitkAffine:
+        affine = sitk.AffineTransform(read)
+        if not any(affine.GetCenter()):
+            # Read parameter by parameter: mapping points and subtracting would lose the last bits.
+            return Transform.from_parts(np.reshape(affine.GetMatrix(), (3, 3)), affine.GetTranslation())
+    try:
+        return from_itk_transform(read)
+    except AlignmentError as fault:
+        raise AlignmentError(fault.what, file=path, remedy="give a linear transform") from fault
