@@ -1,0 +1,64 @@
+"""Damaged files: one error of ours for whatever a library says of them."""
+
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from napari_mpi_track.errors import MpiTrackError, UnreadableScanError
+
+COPY_AGAIN = "export or copy it again"
+
+_Read = TypeVar("_Read")
+
+# What nibabel, pydicom, h5py, SimpleITK and numpy raise on damaged input.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+
+
+class DamagedScanError(UnreadableScanError):
+    """A file is a scan, but truncated or otherwise damaged."""
+
+    def __init__(self, what: str, *, file: str | Path | None = None, remedy: str = COPY_AGAIN) -> None:
+        super().__init__(what, file=file, remedy=remedy)
+
+
+def within_reason(read: Callable[[], _Read], path: Path, format_name: str) -> _Read:
+    """Return ``read()``; whatever a library says of damaged input becomes one ``DamagedScanError`` on one line."""
+    try:
+        with quiet():
+            return read()
+    except MpiTrackError as fault:
+        if fault.file is None:
+            raise type(fault)(fault.what, file=path, remedy=fault.remedy) from fault
+        raise
+    except _DAMAGE as fault:
+        said = " ".join(str(fault).split())[:200] or type(fault).__name__
+        raise DamagedScanError(f"the file cannot be read as {format_name}: {said}", file=path) from fault
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the libraries' own warnings off the screen; what a reader is unsure of is in ``Volume.warnings``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def reason_of(fault: MpiTrackError) -> str:
+    """Return what was wrong and what to do, without the file."""
+    return f"{fault.what}: {fault.remedy}" if fault.remedy else fault.what

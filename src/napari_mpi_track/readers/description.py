@@ -1,0 +1,56 @@
+"""What there is to know of a scan, in plain values for JSON."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from napari_mpi_track.imaging.volume import Volume
+
+
+def describe(volume: Volume) -> dict[str, Any]:
+    """Return one record of ``mpi-track info --json``: plain values, every number finite or ``None``.
+
+    Shape and spacing are (plane, row, column), ``lps_from_index`` is 4x4 in LPS mm, ``sum`` the plain sum of
+    voxels in their unit. Voxels that are not finite are left out of minimum, maximum and sum.
+    """
+    minimum, maximum, total = _statistics(volume)
+    return {
+        "path": volume.file,
+        "format": volume.file_format,
+        "series": volume.series,
+        "name": volume.name,
+        "modality": None if volume.modality is None else str(volume.modality),
+        "shape": list(volume.grid.shape),
+        "spacing_mm": [float(value) for value in volume.grid.spacing_mm],
+        "lps_from_index": [[float(value) for value in row] for row in volume.grid.lps_from_index],
+        "frame": volume.grid.frame,
+        "dtype": volume.voxels.dtype.name,
+        "unit": volume.unit,
+        "is_projection": volume.is_projection,
+        "has_thickness": volume.has_thickness,
+        "acquired_at": None if volume.acquired_at is None else volume.acquired_at.isoformat(),
+        "time_s": volume.time_s,
+        "tracer": volume.tracer,
+        "minimum": minimum,
+        "maximum": maximum,
+        "sum": total,
+        "warnings": list(volume.warnings),
+    }
+
+
+def _statistics(volume: Volume) -> tuple[float | None, float | None, float | None]:
+    voxels = volume.voxels
+    if voxels.dtype.kind == "f":
+        finite = np.isfinite(voxels)
+        voxels = voxels if finite.all() else voxels[finite]
+    if voxels.size == 0:
+        return None, None, None
+    if voxels.dtype.kind == "f":
+        total = float(np.sum(voxels, dtype=np.float64))
+    else:
+        # Summed as integers, so that no large count is rounded.
+        total = float(np.sum(voxels, dtype=np.uint64 if voxels.dtype.kind == "u" else np.int64))
+    values = (float(voxels.min()), float(voxels.max()), total)
+    low, high, total_or_none = (value if math.isfinite(value) else None for value in values)
+    return low, high, total_or_none
