@@ -1,0 +1,129 @@
+"""The methods paragraph of a report, ready to paste into a paper: what was done, in the study's own numbers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from napari_mpi_track import __version__
+from napari_mpi_track.imaging.point_spread import PointSpread
+from napari_mpi_track.longitudinal.measurement import AlignmentRow, DecayRow, Measurement
+from napari_mpi_track.longitudinal.study import Study
+from napari_mpi_track.quantification.calibration import Calibration
+from napari_mpi_track.report.tables import three_digits
+
+NOT_VIABILITY = (
+    "MPI signal is not viability: the label stays where it is after a cell dies, in the tissue or in the macrophages "
+    "that take it up. Cells are therefore called apparent cells: the number of freshly labelled cells that would give "
+    "the same signal."
+)
+
+
+def methods_paragraph(
+    study: Study,
+    calibration: Calibration | None,
+    measurements: Sequence[Measurement],
+    alignments: Sequence[AlignmentRow],
+    decay: Sequence[DecayRow],
+) -> str:
+    """Return sentences on what was done; nothing is claimed that the study does not say."""
+    sentences = [
+        _scans(study, measurements),
+        *_calibration(calibration),
+        _signal(study, calibration),
+        *_spill_over(study),
+        *_alignment(alignments),
+        _retention(study),
+        *_decay(decay),
+        f"All values were computed with napari-mpi-track {__version__}.",
+        NOT_VIABILITY,
+    ]
+    return " ".join(sentences)
+
+
+def _scans(study: Study, measurements: Sequence[Measurement]) -> str:
+    subjects = len(study.subjects)
+    days = ", ".join(f"{day:g}" for day in study.days)
+    modalities = list(dict.fromkeys(row.modality for row in measurements))
+    what = " and ".join(modalities) if modalities else "MPI"
+    tracer = f" Cells were labelled with {study.tracer}." if study.tracer else ""
+    return f"{subjects} subject{'s' if subjects != 1 else ''} were followed by {what} on days {days}.{tracer}".replace(
+        "1 subject were", "One subject was"
+    )
+
+
+def _calibration(calibration: Calibration | None) -> list[str]:
+    if calibration is None:
+        return ["No calibration was given; results are signals and ratios of signals."]
+    x = "number of labelled cells" if calibration.x_quantity == "cells" else "iron mass"
+    weights = {
+        "auto": "weighted least squares with the variance s0^2 + (c mu)^2 fitted by restricted maximum likelihood",
+        "none": "ordinary least squares",
+        "replicates": "ordinary least squares with the pooled variance of replicates",
+        "1/x": "least squares weighted by 1/x",
+        "1/x2": "least squares weighted by 1/x^2",
+    }[calibration.weights]
+    origin = "through the origin" if calibration.through_origin else "with an intercept"
+    unit = "cells" if calibration.x_quantity == "cells" else "ng iron"
+    return [
+        f"Signal was calibrated against the {x} ({calibration.kind}, n = {calibration.n} samples, "
+        f"{three_digits(calibration.x_range[0])} to {three_digits(calibration.x_range[1])} {unit}) by {weights}, a line "
+        f"{origin} (R^2 = {calibration.r_squared:.4f}).",
+        f"Intervals are 95 % by Fieller's theorem; the decision limit (Currie, 5 % false positives) was "
+        f"{three_digits(calibration.decision_limit)} {unit}.",
+    ]
+
+
+def _signal(study: Study, calibration: Calibration | None) -> str:
+    metric = "highest voxel" if study.signal_metric == "maximum" else "background-subtracted total signal"
+    saturated = (
+        " Receiver saturation was corrected voxel by voxel before any other step."
+        if study.saturation is not None
+        else ""
+    )
+    return (
+        f"The {metric} of every organ was measured on the grid the scan was acquired on, organs entering as the fraction "
+        f"of each voxel they fill, so that organs and outside add up to the scan's total.{saturated}"
+    )
+
+
+def _spill_over(study: Study) -> list[str]:
+    if not study.spill_over or study.psf is None:
+        return ["No correction for spill-over between organs was made."]
+    return [
+        "Spill-over between organs was corrected with a regional geometric transfer matrix (Rousset et al. 1998) for a "
+        f"{point_spread_in_words(study.psf)}."
+    ]
+
+
+def point_spread_in_words(psf: PointSpread) -> str:
+    """Return a point spread as it stands in a sentence."""
+    widths = " x ".join(f"{width:g}" for width in psf.fwhm_mm)
+    return f"separable {psf.shape} point spread of FWHM {widths} mm (plane, row, column)"
+
+
+def _alignment(alignments: Sequence[AlignmentRow]) -> list[str]:
+    said = []
+    for moving, fixed in dict.fromkeys((row.moving, row.fixed) for row in alignments):
+        rows = [row for row in alignments if (row.moving, row.fixed) == (moving, fixed)]
+        methods = " or ".join(dict.fromkeys(row.method for row in rows))
+        errors = [row.expected_target_error_mm for row in rows if row.expected_target_error_mm is not None]
+        expected = f", expected target error {min(errors):.2f} to {max(errors):.2f} mm" if errors else ""
+        doubtful = sum(row.verdict != "good" for row in rows)
+        doubt = f", {doubtful} of them doubtful" if doubtful else ""
+        said.append(f"{moving} was aligned to {fixed} by {methods} ({len(rows)} alignments{expected}{doubt}).")
+    return said
+
+
+def _retention(study: Study) -> str:
+    against = {"injected": "the injected signal", "first": "the first scan after injection"}
+    named = against.get(study.reference, f"the scan of day {study.reference}")
+    return f"Retention was computed in signal, organ by organ, against {named}."
+
+
+def _decay(decay: Sequence[DecayRow]) -> list[str]:
+    models: Any = dict.fromkeys(row.model for row in decay if row.model)
+    if not models:
+        return []
+    return [
+        f"Decay was fitted with the {' or '.join(models)} model, the simplest within 2 of the lowest AICc, points below "
+        "detection as left-censored; half-lives have 95 % profile-likelihood intervals."
+    ]

@@ -1,0 +1,382 @@
+"""A whole study, from its file to a folder of tables, figures and a report."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from napari_mpi_track.errors import MpiTrackError, OutputExistsError
+from napari_mpi_track.longitudinal.analysis import (
+    TimepointAnalysis,
+    analyse_study,
+    analyse_timepoint,
+    study_calibration,
+)
+from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
+from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
+from napari_mpi_track.registration.alignment import Alignment, save_alignment
+from napari_mpi_track.report.finished import FinishedTimepoint, find_finished, keep
+from napari_mpi_track.report.overlay import Overlay, overlay_of
+from napari_mpi_track.report.page import report_page
+from napari_mpi_track.report.pictures import draw_all
+from napari_mpi_track.report.provenance import PACKAGE, InputHashes, provenance_of, timepoint_key
+from napari_mpi_track.report.results import Failure, StudyResults
+from napari_mpi_track.report.tables import AgreementRow, write_table
+from napari_mpi_track.report.workers import Workers, worker_should_stop
+
+Progress = Callable[[float, str], None]
+ShouldStop = Callable[[], bool]
+
+_KEPT = ".resume"
+_OURS = (
+    "measurements.csv", "retention.csv", "decay.csv", "budget.csv", "alignments.csv", "agreement.csv",
+    "transforms", "figures", "report.html", "provenance.json", _KEPT,
+)  # fmt: skip
+# The timepoints take nearly all of a run; the rest of the bar is for pictures.
+_TIMEPOINTS_PART = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run came to.
+
+    Attributes
+    ----------
+    folder, report
+        The output folder, and the report in it.
+    analysis
+        The rows of every table, and the calibration.
+    failures
+        Timepoints that could not be measured, with the reason.
+    warnings
+        What could not be done or is not sure, one sentence each.
+    measured, reused
+        How many timepoints were measured now, and how many were taken from an earlier run.
+    """
+
+    folder: Path
+    report: Path
+    analysis: StudyResults
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...]
+    measured: int
+    reused: int
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """The rows of measurements.csv."""
+        return self.analysis.measurements
+
+
+def run_study(
+    study: Study,
+    folder: str | Path,
+    *,
+    workers: int = 1,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> RunSummary:
+    """Return what a study came to, after writing its tables, figures and report into ``folder``.
+
+    The folder appears whole or not at all. A timepoint that fails is recorded and the others go on.
+
+    Parameters
+    ----------
+    study
+        The study, as its file says.
+    folder
+        Where everything is written.
+    workers
+        Processes that measure timepoints side by side; the numbers do not depend on it.
+    resume
+        Repeat only what is missing or changed since an earlier run into the same folder, a stopped one too.
+    overwrite
+        Replace the results of an earlier run. Files of others in the folder are kept.
+    progress
+        Called with the part done (0 to 1) and what is going on.
+    should_stop
+        Asked now and then; when true the run ends with what is finished kept for ``resume``.
+
+    Raises
+    ------
+    OutputExistsError
+        If the folder holds something and neither ``resume`` nor ``overwrite`` is set, or it is not an earlier run's.
+    RunStopped
+        When ``should_stop`` said so.
+    MpiTrackError
+        If not one timepoint could be measured: the reason of the first.
+    """
+    place = _Place(Path(folder), resume, overwrite)
+    tell = progress or (lambda _part, _text: None)
+    # A fault of the whole study is told before hours of work, and once.
+    study_calibration(study)
+    hashes = InputHashes(study)
+    with Workers(workers, should_stop) as team:
+        finished, failures, measured = _measure_all(study, place, hashes, team, tell)
+        tell(_TIMEPOINTS_PART, "fitting retention and decay")
+        results, warnings = _results(study, finished)
+        tell(_TIMEPOINTS_PART + 0.02, "drawing figures")
+        overlays = [overlay for timepoint in finished for overlay in timepoint.overlays]
+        figures = draw_all(study, results, overlays, team)
+    tell(0.98, "writing the report")
+    _write_tables(results, place.unfinished)
+    for timepoint in finished:
+        _write_files(timepoint.transforms, place.unfinished / "transforms")
+    _write_files(figures, place.unfinished / "figures")
+    provenance = provenance_of(
+        study,
+        hashes,
+        seeds={"registration": 0},
+        warnings=list(warnings),
+        overrides=_overrides(results.measurements),
+        failures=[asdict(failure) for failure in failures],
+    )
+    page = report_page(study, results, figures, failures, warnings, provenance)
+    contents = {"report.html": page.encode(), "provenance.json": (json.dumps(provenance, indent=2) + "\n").encode()}
+    _write_files(contents, place.unfinished)
+    place.finish()
+    tell(1.0, "done")
+    report = place.folder / "report.html"
+    return RunSummary(
+        place.folder, report, results, tuple(failures), warnings, measured, reused=len(finished) - measured
+    )
+
+
+def _results(study: Study, finished: Sequence[FinishedTimepoint]) -> tuple[StudyResults, tuple[str, ...]]:
+    """Return every row of the study, and all its warnings."""
+    analysis = analyse_study(study, [row for timepoint in finished for row in timepoint.measurements])
+    results = StudyResults(
+        analysis.measurements,
+        analysis.retention,
+        analysis.decay,
+        tuple(row for timepoint in finished for row in timepoint.budget),
+        tuple(row for timepoint in finished for row in timepoint.alignments),
+        study_calibration(study),
+    )
+    told = [f"{t.subject}, day {t.day:g}: {text}" for t in finished for text in t.warnings]
+    return results, tuple(dict.fromkeys((*told, *analysis.warnings)))
+
+
+def _measure_all(
+    study: Study, place: "_Place", hashes: InputHashes, team: Workers, tell: Progress
+) -> tuple[list[FinishedTimepoint], list[Failure], int]:
+    """Return all timepoints in the study's order, those that failed, and how many were measured now."""
+    todo = [(subject, timepoint) for subject in study.subjects for timepoint in subject.timepoints]
+    keys = [timepoint_key(study, subject, timepoint, hashes) for subject, timepoint in todo]
+    found: dict[int, FinishedTimepoint] = {}
+    for at, key in enumerate(keys):
+        kept = find_finished(key, place.kept_in)
+        if kept is not None:
+            found[at] = kept
+            keep(kept, key, place.keeping)
+    missing = [at for at in range(len(todo)) if at not in found]
+    failures: dict[int, MpiTrackError] = {}
+
+    def words(at: int) -> str:
+        return f"{todo[at][0].id}, day {todo[at][1].day:g}"
+
+    def part(done: float) -> float:
+        return _TIMEPOINTS_PART * (len(todo) - len(missing) + done) / max(1, len(todo))
+
+    calls: list[tuple[Any, ...]]
+    if team.count > 1:
+        calls = [(study, *todo[at]) for at in missing]
+    else:
+        calls = [
+            (study, *todo[at], _scaled(tell, part(done), part(done + 1), words(at)), team.should_stop)
+            for done, at in enumerate(missing)
+        ]
+    done = 0
+    tell(part(0), words(missing[0]) if missing else "all timepoints are there")
+    for number, outcome in team.each(measure_timepoint, calls):
+        at = missing[number]
+        done += 1
+        if isinstance(outcome, MpiTrackError):
+            failures[at] = outcome
+        else:
+            found[at] = outcome
+            keep(outcome, keys[at], place.keeping)
+        tell(part(done), words(at))
+    if failures and not found:
+        raise next(iter(failures.values()))
+    told = []
+    for at, (subject, timepoint) in enumerate(todo):
+        reasons = (_reason(failures[at]),) if at in failures else found[at].failures
+        told += [Failure(subject.id, timepoint.day, reason) for reason in reasons]
+    place.keep_only(keys)
+    return [found[at] for at in sorted(found)], told, len(missing) - len(failures)
+
+
+def _scaled(tell: Progress, start: float, end: float, words: str) -> Progress:
+    return lambda fraction, text: tell(start + (end - start) * fraction, f"{words}: {text}")
+
+
+def _reason(error: MpiTrackError) -> str:
+    # The file's name, not its path: the same study gives the same bytes wherever it lies.
+    place = "" if error.file is None else f" ({error.file.name})"
+    return f"{error.what}{place}" + (f": {error.remedy}" if error.remedy else "")
+
+
+def measure_timepoint(
+    study: Study,
+    subject: Subject,
+    timepoint: Timepoint,
+    progress: Progress | None = None,
+    should_stop: ShouldStop = worker_should_stop,
+) -> FinishedTimepoint:
+    """Return one timepoint measured, without its voxels: rows, transforms, and what its pictures are drawn from."""
+    analysis = analyse_timepoint(study, subject, timepoint, progress=progress, should_stop=should_stop)
+    return FinishedTimepoint(
+        subject.id,
+        timepoint.day,
+        tuple(analysis.measurements),
+        tuple(analysis.alignments),
+        tuple(analysis.budget),
+        tuple(analysis.warnings),
+        tuple(analysis.failures),
+        _transform_files(analysis.saved_alignments),
+        _overlays(analysis, subject, timepoint),
+    )
+
+
+def _transform_files(alignments: Iterable[tuple[str, Alignment]]) -> dict[str, bytes]:
+    """Return the files of every alignment by name; without the time it took, which is another every time."""
+    files: dict[str, bytes] = {}
+    with TemporaryDirectory() as scratch:
+        for name, alignment in alignments:
+            path = Path(scratch) / f"{name}.tfm"
+            save_alignment(replace(alignment, seconds=None), path)
+            for file in (path, path.with_suffix(".json")):
+                files[file.name] = file.read_bytes()
+    return files
+
+
+def _overlays(analysis: TimepointAnalysis, subject: Subject, timepoint: Timepoint) -> tuple[Overlay, ...]:
+    scans = ((analysis.mpi, analysis.mpi_from_anatomy), (analysis.pet, analysis.pet_from_anatomy))
+    return tuple(
+        overlay_of(
+            scan,
+            subject=subject.id,
+            day=timepoint.day,
+            anatomy=analysis.anatomy,
+            scan_from_anatomy=way,
+            organs=analysis.organs,
+            anatomy_from_organs=analysis.anatomy_from_organs,
+            noise_sd=_noise_sd(analysis.measurements, str(scan.modality)),
+        )
+        for scan, way in scans
+        if scan is not None
+    )
+
+
+def _noise_sd(measurements: Sequence[Measurement], modality: str) -> float | None:
+    return next((row.noise_sd for row in measurements if row.modality == modality and row.noise_sd), None)
+
+
+def _overrides(measurements: Sequence[Measurement]) -> list[str]:
+    """Return which measurements used a calibration against its own conditions, by the user's will."""
+    rows = [row for row in measurements if "calibration_overridden" in row.flag.split(";")]
+    return list(
+        dict.fromkeys(f"calibration_overridden: {row.subject}, day {row.day:g}, {row.modality}" for row in rows)
+    )
+
+
+def _write_tables(results: StudyResults, folder: Path) -> None:
+    tables: tuple[tuple[str, type, Sequence[Any]], ...] = (
+        ("measurements", Measurement, results.measurements),
+        ("retention", RetentionRow, results.retention),
+        ("decay", DecayRow, results.decay),
+        ("budget", BudgetRow, results.budget),
+        ("alignments", AlignmentRow, results.alignments),
+        ("agreement", AgreementRow, ()),
+    )
+    for name, kind, rows in tables:
+        write_table(rows, kind, folder / f"{name}.csv", overwrite=True)
+
+
+def _write_files(contents: Any, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+
+
+class _Place:
+    """The output folder: written beside its place under another name, and put there when it is whole."""
+
+    def __init__(self, folder: Path, resume: bool, overwrite: bool) -> None:
+        self.folder = folder.absolute()
+        self.unfinished = self.folder.parent / f".{self.folder.name}.unfinished"
+        self.before = self.folder.parent / f".{self.folder.name}.before"
+        if self.before.exists() and not self.folder.exists():
+            # The machine stopped in the very moment between two renames.
+            self.before.rename(self.folder)
+        self._require_free(resume or overwrite)
+        # Where finished timepoints are looked for: what a stopped run left, then the results of the last whole one.
+        self.kept_in: list[Path] = []
+        leftovers = self.unfinished / _KEPT
+        if resume:
+            self.kept_in = [leftovers, self.folder / _KEPT]
+        self._clear(keep_finished=resume)
+        self.keeping = leftovers
+
+    def _require_free(self, may_replace: bool) -> None:
+        if not self.folder.exists():
+            return
+        if not self.folder.is_dir():
+            raise OutputExistsError("a folder was to be written where a file is", file=self.folder)
+        if not any(self.folder.iterdir()):
+            return
+        if not may_replace:
+            raise OutputExistsError(
+                "the output folder is not empty",
+                file=self.folder,
+                remedy="choose another, or give --resume to go on with it or --overwrite to replace it",
+            )
+        try:
+            ours = json.loads((self.folder / "provenance.json").read_bytes())["package"] == PACKAGE
+        except (OSError, ValueError, KeyError, TypeError):
+            ours = False
+        if not ours:
+            raise OutputExistsError(
+                "the output folder holds files that are not results of an earlier run",
+                file=self.folder,
+                remedy="choose another folder",
+            )
+
+    def _clear(self, *, keep_finished: bool) -> None:
+        """Remove what a stopped run left, but for its finished timepoints where they are wanted."""
+        if not self.unfinished.exists():
+            return
+        for entry in self.unfinished.iterdir():
+            if keep_finished and entry.name == _KEPT:
+                continue
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+    def keep_only(self, keys: Sequence[str]) -> None:
+        """Forget kept timepoints that are no part of this study as it is now."""
+        for file in self.keeping.glob("*.*"):
+            if file.stem not in keys:
+                file.unlink()
+
+    def finish(self) -> None:
+        """Put the folder in its place; what was there of an earlier run goes, files of others stay."""
+        if not self.folder.exists():
+            self.unfinished.rename(self.folder)
+            return
+        if self.before.exists():
+            shutil.rmtree(self.before)
+        self.folder.rename(self.before)
+        try:
+            self.unfinished.rename(self.folder)
+        except OSError:
+            self.before.rename(self.folder)
+            raise
+        for entry in self.before.iterdir():
+            if entry.name not in _OURS:
+                entry.rename(self.folder / entry.name)
+        shutil.rmtree(self.before)

@@ -1,0 +1,196 @@
+"""The tables of a study: as CSV with nine significant digits, and as text for a terminal."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from io import StringIO
+from itertools import groupby
+from math import floor, isfinite, log10
+from pathlib import Path
+from typing import Any
+
+from napari_mpi_track.longitudinal.measurement import Measurement
+from napari_mpi_track.quantification.calibration import Calibration
+from napari_mpi_track.writers.whole import whole_file
+
+# Rows that are sums or leftovers of a scan, not organs; they stand after the organs.
+NOT_ORGANS = ("fiducials", "outside", "total")
+
+FLAG_WORDS = {
+    "below_detection": "not detected: below the detection limit; the bound is given, not a number of cells",
+    "above_calibration": "above the calibrated range: extrapolated",
+    "no_calibration": "no calibration: signal only",
+    "calibration_overridden": "the calibration was made under other conditions; the user overrode the check",
+    "saturated": "the receiver was saturated beyond its measured range",
+    "doubtful_alignment": "the alignment is doubtful",
+    "outside_field_of_view": "part of the organ lies outside the field of view",
+    "spill_over_dominated": "most of the signal came from neighbouring organs",
+    "not_uniform": "the organ is not lit uniformly; the spill-over correction assumes it is",
+    "psf_mismatch": "the point spread does not explain the scan",
+    "no_baseline": "no pre-injection scan was subtracted",
+    "no_finite_interval": "the calibration's slope is too uncertain for a finite interval",
+    "free_89Zr": "bone takes up 89Zr set free by dead cells; not turned into cells",
+    "rising": "the signal rises; there is no half-life",
+    "too_few_points": "too few points for this model",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementRow:
+    """One measure of agreement between two modalities in one organ: a row of agreement.csv."""
+
+    organ: str
+    measure: str
+    value: float | None
+    low: float | None
+    high: float | None
+    animals: int
+    pairs: int
+
+
+def columns(kind: type) -> tuple[str, ...]:
+    """Return the columns of a table of ``kind`` (a dataclass), in order."""
+    return tuple(field.name for field in fields(kind) if field.metadata.get("column", True))
+
+
+def table_text(rows: Iterable[Any], kind: type) -> str:
+    """Return ``rows`` (instances of the dataclass ``kind``) as CSV, header first, lines ended by a line feed.
+
+    ``None`` and numbers that are not finite are empty cells; numbers have nine significant digits.
+    """
+    names = columns(kind)
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
+    return text.getvalue()
+
+
+def write_table(rows: Iterable[Any], kind: type, path: str | Path, *, overwrite: bool = False) -> None:
+    """Write ``rows`` (instances of the dataclass ``kind``) as a CSV file, whole or not at all.
+
+    Raises
+    ------
+    OutputExistsError
+        If ``path`` exists and ``overwrite`` is false.
+    """
+    text = table_text(rows, kind)
+    with whole_file(path, overwrite) as unfinished:
+        unfinished.write_bytes(text.encode("utf-8"))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        # + 0.0 turns a negative zero into zero, which would else depend on the order of a sum.
+        return f"{float(value) + 0.0:.9g}" if isfinite(value) else ""
+    return str(value)
+
+
+def three_digits(value: float) -> str:
+    """Return ``value`` for reading: three significant digits, thousands set apart by commas."""
+    if value == 0 or not isfinite(value):
+        return "0" if value == 0 else "not finite"
+    decimals = 2 - floor(log10(abs(value)))
+    rounded = round(value, decimals)
+    return f"{rounded:,.{max(decimals, 0)}f}" if abs(rounded) >= 1e-3 else f"{value:.2e}"
+
+
+def cells_in_words(row: Measurement) -> str:
+    """Return a measurement's apparent cells (or iron) with the interval as a person reads it; '' if it has none."""
+    if row.cells_high is None and row.cells is None and (row.iron_ng is not None or row.iron_ng_high is not None):
+        return _amount_in_words(row.iron_ng, row.iron_ng_low, row.iron_ng_high, row.flag, " ng iron")
+    return _amount_in_words(row.cells, row.cells_low, row.cells_high, row.flag, "")
+
+
+def _amount_in_words(value: float | None, low: float | None, high: float | None, flag: str, unit: str) -> str:
+    if "below_detection" in flag.split(";"):
+        bound = "" if high is None else f" (< {three_digits(high)}{unit or ' cells'})"
+        return f"not detected{bound}"
+    if value is None:
+        return ""
+    if low is None or high is None:
+        return f"{three_digits(value)}{unit} (no finite interval)"
+    return f"{three_digits(value)}{unit} ({three_digits(low)} to {three_digits(high)})"
+
+
+def uncorrected_in_words(row: Measurement, calibration: Calibration | None) -> str:
+    """Return the apparent cells an organ would have had without spill-over correction; '' where none was done."""
+    counted = row.cells is not None or row.cells_high is not None
+    if calibration is None or calibration.x_quantity != "cells" or calibration.metric == "maximum" or not counted:
+        return ""
+    if row.signal_total is None or row.signal_total_corrected is None:
+        return ""
+    cells = (row.signal_total - calibration.intercept) / calibration.slope
+    return three_digits(cells) if cells > calibration.decision_limit else "not detected"
+
+
+def in_reading_order(rows: Iterable[Measurement]) -> list[Measurement]:
+    """Return measurements by subject, day and modality as they come, organs before what is not an organ."""
+    ordered = []
+    for _, scan in groupby(rows, key=lambda row: (row.subject, row.day, row.modality)):
+        ordered += sorted(scan, key=lambda row: NOT_ORGANS.index(row.organ) if row.organ in NOT_ORGANS else -1)
+    return ordered
+
+
+def organ_table(measurements: Sequence[Measurement], calibration: Calibration | None = None) -> str:
+    """Return the organs in cells as text for a terminal, one line an organ.
+
+    Parameters
+    ----------
+    measurements
+        Rows of measurements.csv, scan by scan.
+    calibration
+        With it, the uncorrected cells stand beside those corrected for spill-over.
+    """
+    rows = [row for row in in_reading_order(measurements) if row.signal_total is not None or row.activity_kBq]
+    several = len({row.modality for row in rows}) > 1
+    corrected = any(row.signal_total_corrected is not None for row in rows)
+    beside = any(uncorrected_in_words(row, calibration) for row in rows)
+    head = ["subject", "day", *(["scan"] if several else []), "organ", "cells (apparent, 95 % interval)"]
+    head += ["uncorrected cells"] if beside else []
+    head += ["signal", *(["corrected signal"] if corrected else []), "flags"]
+    lines = []
+    for row in rows:
+        line = [row.subject, f"{row.day:g}", *([row.modality] if several else []), row.organ, cells_in_words(row)]
+        line += [uncorrected_in_words(row, calibration)] if beside else []
+        line += [number_in_words(row.signal_total)]
+        line += [number_in_words(row.signal_total_corrected)] if corrected else []
+        lines.append([*line, flags_in_words(row.flag)])
+    return _aligned(head, lines, right={"day", "uncorrected cells", "signal", "corrected signal"})
+
+
+def flags_in_words(flag: str) -> str:
+    """Return the flags of a row with spaces and commas, for reading."""
+    return ", ".join(name.replace("_", " ") for name in flag.split(";") if name)
+
+
+def number_in_words(value: float | None) -> str:
+    """Return a number for reading; '' for none."""
+    return "" if value is None else three_digits(value)
+
+
+def _aligned(head: list[str], lines: list[list[str]], right: set[str]) -> str:
+    widths = [max([len(name), *(len(line[i]) for line in lines)]) for i, name in enumerate(head)]
+
+    def row(cells: list[str]) -> str:
+        padded = (
+            text.rjust(width) if name in right else text.ljust(width)
+            for text, width, name in zip(cells, widths, head, strict=True)
+        )
+        return "  ".join(padded).rstrip()
+
+    text = [row(head), "  ".join("-" * width for width in widths)]
+    before: list[str] = []
+    for line in lines:
+        if before and before[0] != line[0]:
+            text.append("")
+        same_day = before[:2] == line[:2]
+        text.append(row(["" if same_day and i < 2 else cell for i, cell in enumerate(line)]))
+        before = line
+    return "\n".join(text) + "\n"
