@@ -52,6 +52,10 @@ class AlignmentError(MpiTrackError, RuntimeError):
     """An alignment failed, or its input cannot be aligned."""
 
 
+class AlignmentRefusedError(AlignmentError):
+    """The alignment was tried and failed: its evidence speaks against the answer."""
+
+
 class CalibrationError(MpiTrackError, ValueError):
     """A calibration cannot be made from these samples, or cannot answer."""
 

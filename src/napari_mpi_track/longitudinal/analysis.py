@@ -63,11 +63,12 @@ class TimepointAnalysis:
 
 @dataclass(frozen=True, slots=True)
 class StudyAnalysis:
-    """What a whole study came to: every row of its tables."""
+    """What a whole study came to: the rows that follow from all timepoints together, and the calibration."""
 
     measurements: tuple[Measurement, ...]
     retention: tuple[RetentionRow, ...]
     decay: tuple[DecayRow, ...]
+    calibration: Calibration | None
     warnings: tuple[str, ...]
 
 
@@ -203,4 +204,4 @@ def analyse_study(study: Study, measurements: Sequence[Measurement]) -> StudyAna
     calibration = study_calibration(study)
     retention, warnings = retention_rows(study, rows, calibration)
     decay = decay_rows(study, rows, calibration)
-    return StudyAnalysis(tuple(rows), tuple(retention), tuple(decay), tuple(dict.fromkeys(warnings)))
+    return StudyAnalysis(tuple(rows), tuple(retention), tuple(decay), calibration, tuple(dict.fromkeys(warnings)))

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi_track.imaging.foreground import body_mask
+from napari_mpi_track.errors import MeasurementError
+from napari_mpi_track.imaging.foreground import find_body
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.noise import Noise
 from napari_mpi_track.imaging.point_spread import PointSpread
@@ -174,6 +175,7 @@ def measure_scan(
     anatomy: Volume | None = None,
     scan_from_anatomy: Alignment | None = None,
     point_spread: PointSpread | None = None,
+    background: float | str = 0.0,
 ) -> MeasuredScan:
     """Return everything that can be measured of one scan.
 
@@ -189,6 +191,13 @@ def measure_scan(
         The body's outline comes from here: blur is then corrected for what the rest of the body holds.
     point_spread
         The blur to correct the organs' totals for; ``None`` corrects nothing.
+    background
+        Taken off every voxel: a number in the scan's unit, or the name of an organ whose mean it is.
+
+    Raises
+    ------
+    MeasurementError
+        If the background names no organ of this scan.
     """
     radius = _MARKER_RADIUS_WITHOUT_PSF_MM if point_spread is None else float(point_spread.fwhm_mm.max())
     occupancy, beyond = Occupancy(scan.grid, {}), []
@@ -201,7 +210,7 @@ def measure_scan(
         occupancy = _with_markers(occupancy, markers, radius * _MARKER_RADIUS_FWHM)
     if anatomy is not None and point_spread is not None and occupancy.organs:
         occupancy = occupancy.with_rest_of_body(_body(anatomy, scan, scan_from_anatomy))
-    signals = measure_organs(scan, occupancy, noise)
+    signals = measure_organs(scan, occupancy, noise, _background(scan, occupancy, background))
     spill = None
     if point_spread is not None and occupancy.organs:
         vials = {} if markers is None else _with_markers(Occupancy(scan.grid, {}), markers, _VIAL_RADIUS_MM).organs
@@ -220,6 +229,19 @@ def measure_scan(
     )
 
 
+def _background(scan: Volume, occupancy: Occupancy, background: float | str) -> float:
+    if not isinstance(background, str):
+        return background
+    organ = occupancy.organs.get(background)
+    if organ is None or not organ.fraction.sum():
+        raise MeasurementError(
+            f"the background '{background}' is neither a number nor an organ of this scan",
+            file=scan.file,
+            remedy=f"give a number or one of {', '.join(occupancy.organs)}",
+        )
+    return float(organ.fraction @ scan.voxels.ravel()[organ.voxel] / organ.fraction.sum())
+
+
 def _with_markers(occupancy: Occupancy, markers: Points, radius_mm: float) -> Occupancy:
     """Return the occupancy with a ball around every marker; one beyond the field of view is left out."""
     balls = occupancy.with_balls(markers, radius_mm)
@@ -229,7 +251,7 @@ def _with_markers(occupancy: Occupancy, markers: Points, radius_mm: float) -> Oc
 
 def _body(anatomy: Volume, scan: Volume, scan_from_anatomy: Alignment | None) -> NDArray[np.float64]:
     """Return the part of every voxel of ``scan`` inside the animal, shape as the scan's grid."""
-    outline = OrganLabels(body_mask(anatomy).astype(np.uint8), anatomy.grid, {1: "body"})
+    outline = OrganLabels(find_body(anatomy).astype(np.uint8), anatomy.grid, {1: "body"})
     way = None if scan_from_anatomy is None else scan_from_anatomy.moving_from_fixed
     transform = Transform.identity(anatomy.grid.frame, scan.grid.frame) if way is None else way
     body = measure_occupancy(outline, scan.grid, transform, samples_per_axis=3)

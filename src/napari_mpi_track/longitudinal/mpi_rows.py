@@ -8,7 +8,7 @@ from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.longitudinal.measured import MeasuredScan, SignalErrors, measure_scan
 from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement
 from napari_mpi_track.longitudinal.scene import Scene
-from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
+from napari_mpi_track.longitudinal.study import SignalMetric, Study, Subject, Timepoint
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.quantification.cell_number import cell_estimate, count_cells
 from napari_mpi_track.quantification.estimate import Estimate
@@ -44,27 +44,40 @@ def mpi_rows(
         warnings.append("spill_over is asked for, but the study gives no point spread (psf): nothing is corrected")
     if noise.is_clipped:
         warnings.append("the MPI was clipped at zero: its noise is a guess, and small signals come out too high")
-    blank = _blank(subject, timepoint, scan)
-    rows, budget = [], []
-    for organ in scan.organs:
-        row, errors = _organ_row(blank, scan, organ, study.signal_metric == "maximum")
-        rows.append(_counted(row, calibration))
-        budget += _budget(row, errors, scan.spill is not None, calibration)
-    rows += [replace(blank, organ=name, flag="outside_field_of_view") for name in scan.beyond]
-    return rows + _remaining_rows(blank, scan), budget, warnings
+    named = Measurement(subject.id, subject.group, timepoint.day, "MPI", "")
+    rows, budget = rows_of_scan(named, scan, calibration, study.signal_metric)
+    return rows, budget, warnings
 
 
-def _blank(subject: Subject, timepoint: Timepoint, scan: MeasuredScan) -> Measurement:
-    return Measurement(
-        subject.id,
-        subject.group,
-        timepoint.day,
-        "MPI",
-        "",
+def rows_of_scan(
+    named: Measurement, scan: MeasuredScan, calibration: Calibration | None, metric: SignalMetric
+) -> tuple[list[Measurement], list[BudgetRow]]:
+    """Return the rows of one measured scan and the budget of their errors.
+
+    Parameters
+    ----------
+    named
+        A row with subject, group, day and modality, which all rows take over.
+    scan
+        What was measured.
+    calibration
+        Reads signals as cells or iron; without it the rows are flagged ``no_calibration``.
+    metric
+        Whether an organ's signal is its total or its maximum.
+    """
+    blank = replace(
+        named,
         background_mean=scan.signals.background,
         noise_sd=scan.noise.sd,
         flag=";".join(scan.scan_flags()),
     )
+    rows, budget = [], []
+    for organ in scan.organs:
+        row, errors = _organ_row(blank, scan, organ, metric == "maximum")
+        rows.append(_counted(row, calibration))
+        budget += _budget(row, errors, scan.spill is not None, calibration)
+    rows += [replace(blank, organ=name, flag="outside_field_of_view") for name in scan.beyond]
+    return rows + _remaining_rows(blank, scan), budget
 
 
 def _organ_row(

@@ -1,0 +1,154 @@
+"""Commands that bring scans together: align, apply."""
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_mpi_track.cli.options import (
+    AsJson,
+    ModalityOption,
+    Overwrite,
+    ProgressLine,
+    note,
+    print_json,
+    read_one,
+)
+from napari_mpi_track.imaging.volume import Modality
+
+
+class Method(StrEnum):
+    """How two scans are aligned."""
+
+    AUTO = "auto"
+    FIDUCIALS = "fiducials"
+    INTENSITY = "intensity"
+    MOMENTS = "moments"
+    FRAME = "frame"
+
+
+class Model(StrEnum):
+    """What the transform may do."""
+
+    RIGID = "rigid"
+    SIMILARITY = "similarity"
+
+
+def align(
+    fixed: Annotated[Path, typer.Argument(help="The scan that stays: the anatomy.", show_default=False)],
+    moving: Annotated[Path, typer.Argument(help="The scan to bring to it: the MPI.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Transform to write, T.tfm.", show_default=False)],
+    method: Annotated[Method, typer.Option("--method", help="How.")] = Method.AUTO,
+    model: Annotated[Model, typer.Option("--model", help="What the transform may do.")] = Model.RIGID,
+    fixed_points: Annotated[Path | None, typer.Option("--fixed-points", help="Fiducials of FIXED.")] = None,
+    moving_points: Annotated[Path | None, typer.Option("--moving-points", help="Fiducials of MOVING.")] = None,
+    fixed_mask: Annotated[Path | None, typer.Option("--fixed-mask", help="Labels: where to compare images.")] = None,
+    initial: Annotated[Path | None, typer.Option("--initial", help="Transform to start from.")] = None,
+    resampled: Annotated[Path | None, typer.Option("--resampled", help="Also write MOVING on FIXED's grid.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the sampling.")] = 0,
+    fixed_series: Annotated[int | None, typer.Option("--series", min=1, help="Number of the volume in FIXED.")] = None,
+    moving_series: Annotated[int | None, typer.Option("--moving-series", min=1, help="... in MOVING.")] = None,
+    fixed_modality: Annotated[Modality | None, typer.Option("--fixed-modality", help="What made FIXED.")] = None,
+    moving_modality: Annotated[Modality | None, typer.Option("--modality", help="What made MOVING.")] = None,
+    unit: Annotated[str | None, typer.Option("--unit", help="Unit of MOVING, where the file does not say.")] = None,
+    spacing_mm: Annotated[str | None, typer.Option("--spacing-mm", help="Spacing of MOVING, likewise.")] = None,
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Find the transform from FIXED's points to MOVING's, with its error in mm.
+
+    Example: mpi-track align ct.nii.gz mpi.nii.gz --modality MPI --method fiducials --out ct_to_mpi.tfm
+    """
+    from napari_mpi_track.readers.points import read_points
+    from napari_mpi_track.registration.align import align as find_alignment
+    from napari_mpi_track.registration.alignment import load_alignment, save_alignment
+    from napari_mpi_track.registration.resample import resample
+    from napari_mpi_track.writers.scans import write_volume
+    from napari_mpi_track.writers.whole import require_absent
+
+    for path in (out, resampled):
+        if path is not None:
+            require_absent(path, overwrite)
+    fixed_scan = read_one(fixed, fixed_series, fixed_modality)
+    moving_scan = read_one(moving, moving_series, moving_modality, unit, spacing_mm)
+    with ProgressLine() as progress:
+        alignment = find_alignment(
+            fixed_scan,
+            moving_scan,
+            method=method.value,
+            model=model.value,
+            fixed_points=None if fixed_points is None else read_points(fixed_points),
+            moving_points=None if moving_points is None else read_points(moving_points),
+            fixed_mask=None if fixed_mask is None else _mask(fixed_mask, fixed_scan),
+            initial=None if initial is None else load_alignment(initial).moving_from_fixed,
+            seed=seed,
+            progress=progress,
+        )
+    save_alignment(alignment, out, overwrite)
+    if resampled is not None:
+        shown = resample(moving_scan, alignment.moving_from_fixed, fixed_scan.grid)
+        write_volume(replace(shown, is_projection=False), resampled, overwrite=overwrite)
+    if as_json:
+        print_json(_summary(alignment))
+        return
+    for warning in alignment.warnings:
+        note(warning)
+    typer.echo(f"{alignment.verdict}: {alignment.reason}")
+    if alignment.fiducial_rms_mm is not None:
+        typer.echo(f"{len(alignment.pairs)} fiducial pairs, {alignment.fiducial_rms_mm:.3g} mm rms")
+    if alignment.expected_target_error_mm is not None:
+        typer.echo(f"expected error at the body's centre {alignment.expected_target_error_mm:.2g} mm")
+
+
+def _mask(path: Path, scan: Any) -> Any:
+    from napari_mpi_track.errors import GridMismatchError
+    from napari_mpi_track.readers.organs import read_organs
+
+    labels = read_organs(path)
+    if not labels.grid.agrees_with(scan.grid):
+        raise GridMismatchError(
+            "the mask lies on another grid than FIXED", file=path, remedy="draw it on FIXED, or leave it out"
+        )
+    return labels.voxels > 0
+
+
+def _summary(alignment: Any) -> dict[str, Any]:
+    names = (
+        "method", "model", "metric_before", "metric_after", "fiducial_rms_mm", "expected_target_error_mm", "pairs",
+        "verdict", "reason", "seconds", "warnings",
+    )  # fmt: skip
+    return {name: getattr(alignment, name) for name in names}
+
+
+def apply(
+    transform: Annotated[Path, typer.Argument(help="A transform: T.tfm or T.h5.", show_default=False)],
+    moving: Annotated[
+        Path, typer.Argument(help="The scan, or with --labels the organs, to bring.", show_default=False)
+    ],
+    onto: Annotated[Path, typer.Option("--onto", help="The scan whose grid is filled: FIXED.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="What to write.", show_default=False)],
+    labels: Annotated[bool, typer.Option("--labels", help="MOVING holds organs: nearest voxel, names kept.")] = False,
+    series: Annotated[int | None, typer.Option("--series", min=1, help="Number of the volume in MOVING.")] = None,
+    modality: ModalityOption = None,
+    unit: Annotated[str | None, typer.Option("--unit", help="Unit of MOVING, where the file does not say.")] = None,
+    spacing_mm: Annotated[str | None, typer.Option("--spacing-mm", help="Spacing of MOVING, likewise.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Resample a scan or organs onto another scan's grid, for looking (signal is measured where it was acquired).
+
+    Example: mpi-track apply ct_to_mpi.tfm mpi.nii.gz --onto ct.nii.gz --out mpi_on_ct.nii.gz
+    """
+    from napari_mpi_track.readers.organs import read_organs
+    from napari_mpi_track.registration.alignment import load_alignment
+    from napari_mpi_track.registration.resample import resample, resample_organs
+    from napari_mpi_track.writers.scans import write_volume
+
+    moving_from_fixed = load_alignment(transform).moving_from_fixed
+    grid = read_one(onto).grid
+    if labels:
+        write_volume(resample_organs(read_organs(moving), moving_from_fixed, grid), out, overwrite=overwrite)
+        return
+    scan = read_one(moving, series, modality, unit, spacing_mm)
+    write_volume(resample(scan, moving_from_fixed, grid), out, overwrite=overwrite)

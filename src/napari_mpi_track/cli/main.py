@@ -1,0 +1,93 @@
+"""The entry of ``mpi-track``: its commands in the order of the work, and the one place that shows an error."""
+
+import sys
+import traceback
+
+import typer
+
+from napari_mpi_track import __version__
+from napari_mpi_track.cli import alignment, scans, signal, studies
+from napari_mpi_track.errors import AlignmentRefusedError, MpiTrackError
+
+# Typer carries its own copy of click; its exceptions are reached by the one it shows.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="mpi-track",
+    help="Follow labelled cells by magnetic particle imaging: from scans to apparent cells per organ per day.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mpi-track {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and stop."
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show the whole traceback of an error."),
+) -> None:
+    """Follow labelled cells by magnetic particle imaging: from scans to apparent cells per organ per day."""
+    del version, debug
+
+
+for _command in (
+    scans.info,
+    scans.convert,
+    alignment.align,
+    alignment.apply,
+    scans.segment,
+    signal.calibrate,
+    signal.count,
+    signal.quantify,
+    signal.fit,
+    studies.run,
+    studies.sample,
+    studies.open_,
+):
+    app.command(
+        name=_command.__name__.rstrip("_"), context_settings={"ignore_unknown_options": _command is signal.count}
+    )(_command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 2 the input or the call is at fault, 3 done in part or refused."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    is_debug = "--debug" in given
+    given = [word for word in given if word != "--debug"]
+    try:
+        status = typer.main.get_command(app).main(given, prog_name="mpi-track", standalone_mode=False)
+    except _UsageError as error:
+        _fail(_wording(error), 2, is_debug)
+    except AlignmentRefusedError as error:
+        _fail(str(error), 3, is_debug)
+    except MpiTrackError as error:
+        _fail(str(error), 2, is_debug)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("stopped by the user", 130, is_debug)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough.
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _wording(error: Exception) -> str:
+    message = " ".join(str(getattr(error, "message", "") or getattr(error, "format_message", lambda: error)()).split())
+    return f"{message.rstrip('.')}: see mpi-track --help"
+
+
+def _fail(text: str, status: int, is_debug: bool) -> None:
+    if is_debug:
+        traceback.print_exc()
+    line = " ".join(text.split("\n"))
+    print(f"error: {line}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,135 @@
+"""Commands that look at scans: info, convert, segment."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_mpi_track.cli.options import (
+    AsJson,
+    ModalityOption,
+    Overwrite,
+    Series,
+    Spacing,
+    Unit,
+    note,
+    numbers,
+    print_json,
+    read_one,
+)
+from napari_mpi_track.errors import UnreadableScanError
+from napari_mpi_track.segmentation.thresholds import ThresholdRule, above_fraction_of_max, above_noise
+
+
+def info(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders.", show_default=False)],
+    as_json: AsJson = False,
+    every: Annotated[bool, typer.Option("--all", help="With --json: list also what was skipped, and why.")] = False,
+    series: Series = None,
+    modality: ModalityOption = None,
+    unit: Unit = None,
+    spacing_mm: Spacing = None,
+) -> int:
+    """Show every volume found in files or folders.
+
+    Example: mpi-track info scans/ --json
+    """
+    from napari_mpi_track.readers.description import describe
+    from napari_mpi_track.readers.scans import find_scans
+
+    spacing = numbers(spacing_mm, "--spacing-mm")
+    if spacing is not None and len(spacing) == 1:
+        spacing = spacing * 3
+    volumes: list[dict[str, Any]] = []
+    skipped: list[dict[str, str]] = []
+    for path in paths:
+        found = find_scans(path, modality=modality, unit=unit, spacing_mm=spacing)
+        volumes += [describe(volume) for volume in found.volumes if series in (None, volume.series)]
+        skipped += [{"path": entry.path, "reason": entry.reason} for entry in found.skipped]
+    if not volumes:
+        if len(skipped) == 1:
+            raise UnreadableScanError(skipped[0]["reason"], file=skipped[0]["path"])
+        reasons = list(dict.fromkeys(entry["reason"] for entry in skipped))
+        raise UnreadableScanError(
+            f"no scan could be read among {len(skipped)} files; the first reason: {reasons[0]}"
+            if reasons
+            else "there is no scan",
+            file=paths[0],
+            remedy="give a file or folder with DICOM, NIfTI, NRRD, MetaImage or MDF scans",
+        )
+    if as_json:
+        print_json({"volumes": volumes, "skipped": skipped} if every else volumes)
+    else:
+        for volume in volumes:
+            _print_volume(volume)
+    for entry in skipped:
+        note(f"skipped {entry['path']}: {entry['reason']}")
+    return 3 if skipped else 0
+
+
+def _print_volume(volume: dict[str, Any]) -> None:
+    shape = " x ".join(str(n) for n in volume["shape"])
+    spacing = " x ".join(f"{s:.4g}" for s in volume["spacing_mm"])
+    kind = volume["modality"] or "modality not stated"
+    if volume["is_projection"]:
+        kind += ", 2-D projection"
+    unit = volume["unit"] or "unit not stated"
+    numbers_text = ", ".join(
+        f"{name} {volume[name]:.6g}" for name in ("minimum", "maximum", "sum") if volume[name] is not None
+    )
+    typer.echo(f"{volume['path']} [{volume['series']}]: {kind}, {volume['format']}")
+    typer.echo(f"    {shape} voxels (plane, row, column) of {spacing} mm, {volume['dtype']}, {unit}")
+    typer.echo(f"    {numbers_text}")
+    for warning in volume["warnings"]:
+        typer.echo(f"    warning: {warning}")
+
+
+def convert(
+    path: Annotated[Path, typer.Argument(help="A scan.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="OUT.nii.gz, .nii, .nrrd, .mha or .mhd.", show_default=False)],
+    series: Series = None,
+    modality: ModalityOption = None,
+    unit: Unit = None,
+    spacing_mm: Spacing = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write one volume as NIfTI, NRRD or MetaImage: same place, same values.
+
+    Example: mpi-track convert dicom-folder/ scan.nii.gz --series 2
+    """
+    from napari_mpi_track.writers.scans import write_volume
+
+    write_volume(read_one(path, series, modality, unit, spacing_mm), out, overwrite=overwrite)
+
+
+def segment(
+    volume: Annotated[Path, typer.Argument(help="A scan.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Labels to write.", show_default=False)],
+    rule: Annotated[ThresholdRule, typer.Option("--rule", help="How the threshold is chosen.")] = ThresholdRule.NOISE,
+    times_sd: Annotated[float, typer.Option("--times-sd", help="noise: multiple of the noise's SD.")] = 5.0,
+    noise_sd: Annotated[
+        float | None, typer.Option("--noise-sd", help="noise: SD of the noise in the scan's unit; else measured.")
+    ] = None,
+    fraction: Annotated[float, typer.Option("--fraction", help="fraction-of-max: part of the maximum.")] = 0.5,
+    series: Series = None,
+    modality: ModalityOption = None,
+    unit: Unit = None,
+    spacing_mm: Spacing = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw an organ by a threshold rule.
+
+    Example: mpi-track segment mpi.nii.gz --rule noise --times-sd 5 --out signal.nii.gz
+    """
+    import numpy as np
+
+    from napari_mpi_track.writers.scans import write_volume
+
+    scan = read_one(volume, series, modality, unit, spacing_mm)
+    if rule is ThresholdRule.NOISE:
+        organs = above_noise(scan, times_sd=times_sd, noise_sd=noise_sd)
+    else:
+        organs = above_fraction_of_max(scan, fraction=fraction)
+    write_volume(organs, out, overwrite=overwrite)
+    count = int(np.count_nonzero(organs.voxels))
+    typer.echo(f"{count} voxels are above the threshold; written to {out}")

@@ -1,0 +1,76 @@
+"""One scan and its organs measured on their own, without a study."""
+
+from dataclasses import replace
+
+from napari_mpi_track.imaging.labels import OrganLabels
+from napari_mpi_track.imaging.noise import estimate_noise
+from napari_mpi_track.imaging.point_spread import PointSpread
+from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.longitudinal.measured import measure_scan
+from napari_mpi_track.longitudinal.measurement import Measurement
+from napari_mpi_track.longitudinal.mpi_rows import rows_of_scan
+from napari_mpi_track.quantification.calibration import Calibration
+from napari_mpi_track.registration.alignment import Alignment
+from napari_mpi_track.registration.resample import require_frames
+
+
+def quantify_scan(
+    scan: Volume,
+    organs: OrganLabels,
+    scan_from_organs: Alignment | None = None,
+    calibration: Calibration | None = None,
+    *,
+    background: float | str = 0.0,
+    point_spread: PointSpread | None = None,
+) -> tuple[list[Measurement], list[str]]:
+    """Return the rows of one scan (subject, group, day and modality left empty), and what there is to warn of.
+
+    Parameters
+    ----------
+    scan, organs
+        Each on its own grid.
+    scan_from_organs
+        The way from the organs to the scan. Without it, scan and organs that name no frame are taken to lie in one,
+        which a warning says.
+    calibration
+        Reads signals as cells or iron.
+    background
+        Taken off every voxel: a number in the scan's unit (or its text), or the name of an organ whose mean it is.
+    point_spread
+        The blur to undo between organs; ``None`` leaves it.
+
+    Raises
+    ------
+    FrameMismatchError
+        If scan and organs name different frames and no way joins them.
+    """
+    warnings: list[str] = []
+    scan_frame = scan.grid.frame or "scan"
+    if scan_from_organs is not None:
+        require_frames(scan_from_organs.moving_from_fixed, organs.grid, scan.grid)
+        organ_frame = organs.grid.frame or "organs"
+        way = scan_from_organs.moving_from_fixed.between(organ_frame, scan_frame)
+        scan_from_organs = replace(scan_from_organs, moving_from_fixed=way)
+    else:
+        organ_frame = organs.grid.frame or scan_frame
+        if organs.grid.frame is None or scan.grid.frame is None:
+            scan_frame = organ_frame
+            warnings.append("scan and organs do not both name a frame: they are taken to lie in one")
+    noise = estimate_noise(scan)
+    measured = measure_scan(
+        scan.in_frame(scan_frame),
+        noise,
+        organs.in_frame(organ_frame),
+        scan_from_organs,
+        point_spread=point_spread,
+        background=_number_or_name(background),
+    )
+    rows, _ = rows_of_scan(Measurement("", "", 0.0, "", ""), measured, calibration, "total")
+    return rows, warnings
+
+
+def _number_or_name(background: float | str) -> float | str:
+    try:
+        return float(background)
+    except ValueError:
+        return background
