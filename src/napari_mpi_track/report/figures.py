@@ -118,17 +118,17 @@ def calibration_figure(calibration: Calibration, *, title: str = "") -> "Figure"
     shown = f"decision limit {three_digits(limit)} {_x_unit(calibration)}"
     axes.axvline(limit, color=green, linewidth=1.2, linestyle=(0, (4, 2)), label=shown)
     axes.set_xlabel("cells per sample" if calibration.x_quantity == "cells" else "iron per sample (ng)", fontsize=9)
-    axes.set_ylabel(
-        "signal (a.u.)" if calibration.metric == "maximum" else f"signal (a.u. {_measure(calibration)})", fontsize=9
-    )
+    axes.set_ylabel(f"signal ({_signal_unit(calibration)})", fontsize=9)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.legend(fontsize=8, frameon=False, loc="upper left")
     _headline(figure, title)
     return figure
 
 
-def _measure(calibration: Calibration) -> str:
-    return "mm²" if calibration.dimensions == 2 else "mm³"
+def _signal_unit(calibration: Calibration) -> str:
+    if calibration.metric == "maximum":
+        return "a.u."
+    return "a.u. mm²" if calibration.dimensions == 2 else "a.u. mm³"
 
 
 def _x_unit(calibration: Calibration) -> str:
@@ -152,7 +152,7 @@ def _replicate_means(axes: "Axes", calibration: Calibration) -> None:
     groups = [calibration.signal[calibration.x == level] for level in several]
     sems = [np.std(group, ddof=1) / np.sqrt(group.size) for group in groups]
     means = [np.mean(group) for group in groups]
-    style = {"fmt": "D", "markersize": 5, "color": _INK, "capsize": 3, "linestyle": "none"}
+    style: dict[str, Any] = {"fmt": "D", "markersize": 5, "color": _INK, "capsize": 3, "linestyle": "none"}
     axes.errorbar(several, means, sems, label="mean ± SEM of replicates", **style)
 
 
@@ -302,13 +302,8 @@ def _organs(rows: Sequence[RetentionRow]) -> list[str]:
 def _series(rows: Sequence[RetentionRow]) -> tuple[Any, Any, Any, Any, Any]:
     """Return days, values, lower and upper limits (NaN where missing) and whether below detection, by day."""
     ordered = sorted(rows, key=lambda row: row.day)
-    numbers = [
-        [
-            np.nan if value is None else value
-            for value in (r.day, r.retention_percent, r.retention_low, r.retention_high)
-        ]
-        for r in ordered
-    ]
+    found = [(row.day, row.retention_percent, row.retention_low, row.retention_high) for row in ordered]
+    numbers = [[np.nan if value is None else value for value in four] for four in found]
     days, values, lows, highs = np.array(numbers, dtype=float).reshape(-1, 4).T
     hidden = np.array(["below_detection" in row.flag.split(";") for row in ordered], dtype=bool)
     return days, values, lows, highs, hidden

@@ -54,7 +54,7 @@ def keep(finished: FinishedTimepoint, key: str, folder: Path) -> None:
         "transforms": {},
     }
     for at, (name, content) in enumerate(finished.transforms.items()):
-        document["transforms"][name] = f"transform{at}"  # type: ignore[index, call-overload]
+        document["transforms"][name] = f"transform{at}"  # type: ignore[index]
         arrays[f"transform{at}"] = np.frombuffer(content, dtype=np.uint8)
     stream = BytesIO()
     np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]

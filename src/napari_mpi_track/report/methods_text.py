@@ -28,7 +28,7 @@ def methods_paragraph(
     sentences = [
         _scans(study, measurements),
         *_calibration(calibration),
-        _signal(study, calibration),
+        _signal(study),
         *_spill_over(study),
         *_alignment(alignments),
         _retention(study),
@@ -65,14 +65,14 @@ def _calibration(calibration: Calibration | None) -> list[str]:
     unit = "cells" if calibration.x_quantity == "cells" else "ng iron"
     return [
         f"Signal was calibrated against the {x} ({calibration.kind}, n = {calibration.n} samples, "
-        f"{three_digits(calibration.x_range[0])} to {three_digits(calibration.x_range[1])} {unit}) by {weights}, a line "
-        f"{origin} (R^2 = {calibration.r_squared:.4f}).",
+        f"{three_digits(calibration.x_range[0])} to {three_digits(calibration.x_range[1])} {unit}) by {weights}, "
+        f"a line {origin} (R^2 = {calibration.r_squared:.4f}).",
         f"Intervals are 95 % by Fieller's theorem; the decision limit (Currie, 5 % false positives) was "
         f"{three_digits(calibration.decision_limit)} {unit}.",
     ]
 
 
-def _signal(study: Study, calibration: Calibration | None) -> str:
+def _signal(study: Study) -> str:
     metric = "highest voxel" if study.signal_metric == "maximum" else "background-subtracted total signal"
     saturated = (
         " Receiver saturation was corrected voxel by voxel before any other step."
@@ -80,8 +80,8 @@ def _signal(study: Study, calibration: Calibration | None) -> str:
         else ""
     )
     return (
-        f"The {metric} of every organ was measured on the grid the scan was acquired on, organs entering as the fraction "
-        f"of each voxel they fill, so that organs and outside add up to the scan's total.{saturated}"
+        f"The {metric} of every organ was measured on the grid the scan was acquired on, organs entering as the "
+        f"fraction of each voxel they fill, so that organs and outside add up to the scan's total.{saturated}"
     )
 
 
@@ -124,6 +124,6 @@ def _decay(decay: Sequence[DecayRow]) -> list[str]:
     if not models:
         return []
     return [
-        f"Decay was fitted with the {' or '.join(models)} model, the simplest within 2 of the lowest AICc, points below "
-        "detection as left-censored; half-lives have 95 % profile-likelihood intervals."
+        f"Decay was fitted with the {' or '.join(models)} model, the simplest within 2 of the lowest AICc, points "
+        "below detection as left-censored; half-lives have 95 % profile-likelihood intervals."
     ]

@@ -12,10 +12,11 @@ from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.resample import resample, resample_organs
-from napari_mpi_track.report.figures import hot_iron, new_figure, organ_colour
+from napari_mpi_track.report.figures import cool, hot_iron, new_figure, organ_colour
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
 # A view is shown some 400 dots wide: finer voxels cost time and show nothing.
@@ -161,7 +162,7 @@ def _middle(places: Mapping[str, NDArray[np.bool_]], lattice: Grid) -> tuple[int
     """Return the voxel the slices go through: the middle of all organs, else of the grid."""
     lit = [np.argwhere(place) for place in places.values() if place.any()]
     centre = np.mean(np.concatenate(lit), axis=0) if lit else (np.asarray(lattice.shape) - 1) / 2
-    plane, row, column = (int(round(float(c))) for c in centre)
+    plane, row, column = (round(float(c)) for c in centre)
     return plane, row, column
 
 
@@ -191,7 +192,7 @@ def _view(
     projected = signal.max(axis=axis)[turn]
     grey = np.zeros(projected.shape, np.uint8) if levels is None else np.take(levels, middle[axis], axis)[turn]
     vertical, horizontal = (float(s) for i, s in enumerate(lattice.spacing_mm) if i != axis)
-    outlines = {organ: place.any(axis=axis)[turn] for organ, place in places.items()}
+    outlines = {organ: np.asarray(place.any(axis=axis))[turn] for organ, place in places.items()}
     return View(name, letters, (vertical, horizontal), grey, projected, outlines)
 
 
@@ -215,15 +216,10 @@ def overlay_figure(overlay: Overlay, *, maximum: float | None = None) -> "Figure
     for view, high, wide in zip(overlay.views, heights, widths, strict=True):
         bottom = 0.65 + (tallest - high * per_mm) / 2
         box = (left / width, bottom / height, wide * per_mm / width, high * per_mm / height)
-        _draw_view(figure.add_axes(box), view, floor, top)
+        _draw_view(figure.add_axes(box), view, _map_of(overlay), floor, top)
         left += wide * per_mm + gap
-    _colour_bar(
-        figure,
-        overlay,
-        (left / width, (0.65 + 0.1 * tallest) / height, 0.13 / width, 0.8 * tallest / height),
-        floor,
-        top,
-    )
+    bar_box = (left / width, (0.65 + 0.1 * tallest) / height, 0.13 / width, 0.8 * tallest / height)
+    _colour_bar(figure.add_axes(bar_box), overlay, floor, top)
     figure.text(margin / width, 1 - 0.28 / height, _title(overlay), fontsize=11, fontweight="bold", va="center")
     _organ_legend(figure, overlay)
     return figure
@@ -234,11 +230,11 @@ def _title(overlay: Overlay) -> str:
     return f"{overlay.modality} {overlay.subject}, {day}"
 
 
-def _draw_view(axes: "Axes", view: View, floor: float, top: float) -> None:
+def _draw_view(axes: "Axes", view: View, colours: "LinearSegmentedColormap", floor: float, top: float) -> None:
     high, wide = view.size_mm
     extent = (0.0, wide, 0.0, high)
     grey = view.anatomy[..., np.newaxis] / 255.0 * 0.85
-    heat = hot_iron()(np.clip(view.signal / top, 0, 1))[..., :3]
+    heat = colours(np.clip(view.signal / top, 0, 1))[..., :3]
     # Added, not laid over: the anatomy stays to be seen under weak signal, as in the viewer.
     picture = np.clip(grey + np.where(view.signal[..., np.newaxis] > floor, heat, 0.0), 0, 1)
     pixels = np.asarray(np.rint(picture * 255), dtype=np.uint8)
@@ -260,11 +256,15 @@ def _draw_view(axes: "Axes", view: View, floor: float, top: float) -> None:
     _scale_bar(axes, wide, high)
 
 
+def _map_of(overlay: Overlay) -> "LinearSegmentedColormap":
+    return cool() if overlay.modality in ("PET", "SPECT") else hot_iron()
+
+
 def _letters(axes: "Axes", letters: str) -> None:
     places = ((0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"))
     places += ((0.5, 0.02, "center", "bottom"), (0.5, 0.98, "center", "top"))  # type: ignore[assignment]
     for letter, (x, y, across, down) in zip(letters, places, strict=True):
-        style = {"ha": across, "va": down, "fontsize": 8, "color": "white", "transform": axes.transAxes}
+        style: dict[str, Any] = {"ha": across, "va": down, "fontsize": 8, "color": "white", "transform": axes.transAxes}
         axes.text(x, y, letter, **style)
 
 
@@ -276,14 +276,11 @@ def _scale_bar(axes: "Axes", wide: float, high: float) -> None:
     axes.text(x + length / 2, y + 0.012 * high, f"{length:g} mm", color="white", fontsize=7, ha="center", va="bottom")
 
 
-def _colour_bar(
-    figure: "Figure", overlay: Overlay, box: tuple[float, float, float, float], floor: float, top: float
-) -> None:
+def _colour_bar(axes: "Axes", overlay: Overlay, floor: float, top: float) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    axes = figure.add_axes(box)
-    bar = figure.colorbar(ScalarMappable(Normalize(0, top), hot_iron()), cax=axes)
+    bar = axes.figure.colorbar(ScalarMappable(Normalize(0, top), _map_of(overlay)), cax=axes)
     bar.set_label(f"{overlay.modality} signal ({overlay.unit})", fontsize=9)
     bar.ax.tick_params(labelsize=8)
     if floor < top:

@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from napari_mpi_track.errors import MeasurementError
@@ -182,13 +183,17 @@ def _subject_row(subject: Subject) -> dict[str, str]:
         "group": subject.group,
         "arm": "control, no cells" if subject.is_control else "labelled cells",
         "weight": number_in_words(subject.weight_g),
-        "time": "not stated" if given.time is None else given.time.isoformat(sep=" ", timespec="minutes"),
+        "time": _time_in_words(given.time),
         "cells": number_in_words(given.cells),
         "signal": number_in_words(given.signal),
         "residue": number_in_words(given.residue_signal),
         "iron": number_in_words(given.iron_ug),
         "days": ", ".join(f"{t.day:g}" for t in subject.timepoints),
     }
+
+
+def _time_in_words(time: datetime | None) -> str:
+    return "not stated" if time is None else time.isoformat(sep=" ", timespec="minutes")
 
 
 def _scores(study: Study) -> list[tuple[str, str, str]]:
@@ -436,9 +441,7 @@ def _radiotracers(study: Study) -> list[list[tuple[str, bool]]]:
             half_life = f"{half_life_h(tracer.isotope):.5g}"
         except MeasurementError:
             half_life = "not known"
-        assayed = (
-            "not stated" if tracer.assayed_at is None else tracer.assayed_at.isoformat(sep=" ", timespec="minutes")
-        )
+        assayed = _time_in_words(tracer.assayed_at)
         rows.append(
             [
                 (subject.id, False),

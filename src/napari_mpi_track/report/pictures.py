@@ -21,7 +21,7 @@ _KINDS: tuple[Literal["svg", "png"], ...] = ("svg", "png")
 
 
 def file_name(*parts: str) -> str:
-    """Return a file's name made of ``parts``; what no file system takes is replaced, and still different names differ."""
+    """Return a file's name made of ``parts``: what a file system may refuse is replaced, different names differ."""
     text = "_".join(parts)
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text)
     return plain if plain == text else f"{plain}-{crc32(text.encode()):08x}"

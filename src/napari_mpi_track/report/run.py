@@ -191,11 +191,9 @@ def _measure_all(
             (study, *todo[at], _scaled(tell, part(done), part(done + 1), words(at)), team.should_stop)
             for done, at in enumerate(missing)
         ]
-    done = 0
     tell(part(0), words(missing[0]) if missing else "all timepoints are there")
-    for number, outcome in team.each(measure_timepoint, calls):
+    for done, (number, outcome) in enumerate(team.each(measure_timepoint, calls), start=1):
         at = missing[number]
-        done += 1
         if isinstance(outcome, MpiTrackError):
             failures[at] = outcome
         else:

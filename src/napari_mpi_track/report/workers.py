@@ -18,10 +18,11 @@ _worker_stop: Any = None
 class RunStopped(MpiTrackError):  # noqa: N818 - it is the user's wish, no error
     """The user stopped a run."""
 
-    def __init__(self, what: str = "the run was stopped", **told: Any) -> None:
-        super().__init__(
-            what, remedy=str(told.get("remedy") or "what was finished is kept: --resume goes on from there")
-        )
+    def __init__(self) -> None:
+        super().__init__("the run was stopped", remedy="what was finished is kept: --resume goes on from there")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return RunStopped, ()
 
 
 class Workers:
