@@ -24,8 +24,6 @@ def grid_from_itk(image: sitk.Image, frame: str | None = None) -> Grid:
     spacing[:dimension] = image.GetSpacing()
     origin[:dimension] = image.GetOrigin()
     direction[:dimension, :dimension] = np.reshape(image.GetDirection(), (dimension, dimension))
-    if dimension == 2 and np.linalg.det(direction) < 0:
-        direction[2, 2] = 1.0
     matrix = np.eye(4)
     matrix[:3, 2::-1] = direction * spacing
     matrix[:3, 3] = origin

@@ -70,10 +70,17 @@ class PointSpread:
         distance = np.abs(np.subtract.outer(np.arange(count), np.arange(count))) * spacing
         if fwhm >= 2 * spacing:
             # A voxel of occupancy already is a mean over its volume: integrating the kernel over the voxel
-            # again would blur twice. Sampled this finely the kernel still sums to 1 (to 1e-4).
-            return self.density(distance, fwhm) * spacing
+            # again would blur twice. Sampled this finely a Gaussian still sums to 1 (to 2e-6).
+            return self.density(distance, fwhm) * spacing / self._lattice_sum(spacing, fwhm)
         half = spacing / 2
         return self.cumulative(distance + half, fwhm) - self.cumulative(distance - half, fwhm)
+
+    def _lattice_sum(self, spacing: float, fwhm: float) -> float:
+        """Return the sum of the sampled line profile over all voxels of an endless line, times the spacing."""
+        if self.shape is PsfShape.LORENTZIAN:
+            # Poisson summation; 0.4 % above 1 where the width is two voxels, 1.1 % over three axes.
+            return float(1 / np.tanh(np.pi * fwhm / (2 * spacing)))
+        return 1.0
 
     def density(self, x_mm: NDArray[np.float64], fwhm_mm: float) -> NDArray[np.float64]:
         """Return the line profile at ``x_mm``, per mm, for one axis of width ``fwhm_mm``."""
