@@ -225,12 +225,8 @@ class _Folder:
         self._bytes(name, text.encode("utf-8"))
 
     def points(self, name: str, positions_mm: NDArray[np.float64]) -> None:
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         points = Points([f"F{number}" for number in range(1, len(positions_mm) + 1)], np.round(positions_mm, 4))
-        if self.overwrite:
-            path.unlink(missing_ok=True)
-        write_points(points, path)
+        write_points(points, self.path / name, overwrite=self.overwrite)
 
     def scan(self, name: str, voxels: NDArray[np.float64], grid: Grid, modality: Modality, as_counts: bool) -> None:
         stored = _counts(voxels, name) if as_counts else voxels.astype(np.float32)
