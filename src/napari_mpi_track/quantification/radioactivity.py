@@ -99,7 +99,8 @@ def decay_correction(
     isotope
         Any usual spelling.
     injected_at, scan_started_at
-        Both with a time zone or both without.
+        Both with a time zone or both without. Of a PET series the earlier of series and acquisition time: a derived
+        series has a later time than its acquisition.
     corrected_to
         What the scanner did: ``injection`` (DICOM DecayCorrection ADMIN), ``scan`` (START: to the start of the series),
         ``none`` (NONE).

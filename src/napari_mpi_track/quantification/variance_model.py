@@ -176,7 +176,7 @@ def _variance_of(
     design = x[:, None] if through_origin else np.column_stack([np.ones_like(x), x])
     inverse = np.diag(1.0 / shape)
     weighted = inverse @ design
-    projector = (inverse - weighted @ np.linalg.solve(design.T @ weighted, weighted.T)) / max(scale, 1e-300)
+    projector = (inverse - weighted @ np.linalg.solve(design.T @ weighted, weighted.T))
     by_constant, by_slope = projector, projector * relative[None, :]
     information = 0.5 * np.array(
         [
@@ -185,7 +185,8 @@ def _variance_of(
         ]
     )
     covariance = np.linalg.pinv(information)
-    to_signal = np.array([1.0, 1.0 / mean_square])
+    # The information above is that of unit scatter.
+    to_signal = scale * np.array([1.0, 1.0 / mean_square])
     covariance = covariance * np.outer(to_signal, to_signal)
     return VarianceModel(
         VarianceForm.SIGNAL,

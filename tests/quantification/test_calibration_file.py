@@ -1,0 +1,127 @@
+"""Tables of samples and saved calibrations, good and broken."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from napari_mpi_track.errors import CalibrationError, OutputExistsError, TableError
+from napari_mpi_track.quantification.calibration import (
+    calibration_to_json,
+    fit_calibration,
+    load_calibration,
+    read_calibration_table,
+    save_calibration,
+)
+
+CONTRACT_KEYS = {
+    "schema", "kind", "tracer", "batch", "cell_type", "metric", "total_rule", "dimensions", "scan_mode",
+    "reconstruction", "x_quantity", "weights", "variance_model", "intercept", "slope", "covariance", "residual_sd",
+    "degrees_of_freedom", "r_squared", "n", "x_range", "decision_limit", "detection_limit", "lod_3_3_sd", "loq_10_sd",
+    "points", "provenance",
+}  # fmt: skip
+
+
+@pytest.fixture
+def table(tmp_path):
+    def write(text, encoding="utf-8"):
+        path = tmp_path / "samples.csv"
+        path.write_text(text, encoding=encoding)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def calibration():
+    x = np.repeat([0.0, 1e4, 5e4, 1e5], 3)
+    return fit_calibration(x, 2 + 1e-3 * x + np.sin(x + np.arange(12)), kind="in-cells", tracer="ProMag", dimensions=3)
+
+
+def test_a_table_with_blanks_further_columns_and_a_byte_order_mark_is_read(table):
+    path = table("sample, cells ,signal_total\nA,0,1.5\n\nB,1e4,12.25\nC,20000,23\n", "utf-8-sig")
+    x, signal = read_calibration_table(path, "cells", "signal_total")
+    np.testing.assert_array_equal(x, [0, 1e4, 2e4])
+    np.testing.assert_array_equal(signal, [1.5, 12.25, 23])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("cells,signal\n0,1\n1e4,twelve\n", "row 3, column 'signal' must be a number, got 'twelve'"),
+        ("cells,signal\n0,1\n\n1e4,\n", "row 4, column 'signal' must be a number, got an empty cell"),
+        ("cells,signal\n0,1\n1e4\n", "row 3, column 'signal' must be a number, got an empty cell"),
+        ("cells,signal\n0,1\ninf,2\n", "row 3, column 'cells' must be a finite number, got 'inf'"),
+        ("cells,total,max\n0,1,2\n", "no column 'signal', it has cells, total, max"),
+        ("cells;signal\n0;1\n", "separate its columns by commas"),
+        ("cells,signal,signal\n0,1,2\n", "2 columns 'signal'"),
+        ("cells,signal\n", "a header and no samples"),
+        ("", "the table is empty"),
+    ],
+)
+def test_a_faulty_table_is_refused_with_row_column_and_file(table, text, words):
+    with pytest.raises(TableError) as raised:
+        read_calibration_table(table(text), "cells", "signal")
+    assert words in str(raised.value)
+    assert "samples.csv" in str(raised.value)
+
+
+def test_iron_in_another_unit_is_not_taken_for_ng(table):
+    with pytest.raises(TableError, match="in ng, but the column is called 'iron_ug'"):
+        read_calibration_table(table("iron_ug,signal\n0,1\n"), "iron_ug", "signal")
+
+
+def test_a_missing_table_and_a_table_that_is_no_text_are_refused(tmp_path):
+    with pytest.raises(TableError, match="cannot be read"):
+        read_calibration_table(tmp_path / "none.csv", "cells", "signal")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\xd8")
+    with pytest.raises(TableError, match="UTF-8"):
+        read_calibration_table(tmp_path / "binary.csv", "cells", "signal")
+
+
+def test_a_saved_calibration_comes_back_the_same_and_holds_what_the_contract_says(tmp_path, calibration):
+    path = tmp_path / "C.json"
+    save_calibration(calibration, path)
+    written = json.loads(path.read_text())
+    assert set(written) >= CONTRACT_KEYS
+    assert (written["schema"], written["batch"], written["tracer"]) == (1, None, "ProMag")
+    loaded = load_calibration(path)
+    assert calibration_to_json(loaded) == calibration_to_json(calibration)
+    assert loaded.decision_signal(3) == calibration.decision_signal(3)
+
+
+def test_a_calibration_survives_pickling_and_stays_read_only(calibration):
+    copy = pickle.loads(pickle.dumps(calibration))
+    assert calibration_to_json(copy) == calibration_to_json(calibration)
+    assert not copy.x.flags.writeable
+
+
+def test_a_calibration_is_not_overwritten_unasked(tmp_path, calibration):
+    path = tmp_path / "C.json"
+    save_calibration(calibration, path)
+    with pytest.raises(OutputExistsError):
+        save_calibration(calibration, path)
+    save_calibration(calibration, path, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("not json", "not JSON"),
+        ("[]", "got 'list'"),
+        ('{"schema": 7}', "schema 1 was needed, got 7"),
+        ('{"schema": 1, "kind": "in-cells"}', "lacks a value"),
+    ],
+)
+def test_a_file_that_is_no_calibration_is_refused(tmp_path, text, words):
+    path = tmp_path / "C.json"
+    path.write_text(text)
+    with pytest.raises(CalibrationError, match=words) as raised:
+        load_calibration(path)
+    assert "C.json" in str(raised.value)
+
+
+def test_a_missing_calibration_is_refused(tmp_path):
+    with pytest.raises(CalibrationError, match="cannot be read"):
+        load_calibration(tmp_path / "C.json")
