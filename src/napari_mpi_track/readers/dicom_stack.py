@@ -158,14 +158,14 @@ def _step(
 def _gap(along: NDArray[np.float64]) -> str:
     """Say which slices are missing, by the distances along the normal."""
     gaps = np.diff(along)
-    usual = float(np.median(gaps))
-    widest = int(np.argmax(gaps))
-    if usual > 0 and gaps[widest] > 1.5 * usual:
-        missing = round(float(gaps[widest]) / usual) - 1
-        return (
-            f"{missing} slice(s) missing between slice {widest + 1} and {widest + 2} of {len(along)}: "
-            f"{gaps[widest]:.4g} mm apart where {usual:.4g} mm is usual"
-        )
+    usual, widest = float(gaps.min()), int(np.argmax(gaps))
+    if usual > _SAME_PLACE_MM:
+        multiples = gaps / usual
+        if np.abs(multiples - np.rint(multiples)).max() < _UNEVEN:
+            return (
+                f"{int(np.sum(np.rint(multiples) - 1))} slice(s) missing between slice {widest + 1} and {widest + 2} "
+                f"of {len(along)}: {gaps[widest]:.4g} mm apart where {usual:.4g} mm is usual"
+            )
     return f"slices are unevenly placed: {gaps.min():.4g} to {gaps.max():.4g} mm apart"
 
 
