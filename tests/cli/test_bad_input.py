@@ -1,0 +1,140 @@
+"""Bad input: one clear line on stderr, exit 2, nothing written, no traceback."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from napari_mpi_track.cli import main
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run the command, check that it ends with status 2 and one error line, and return that line."""
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    captured = capsys.readouterr()
+    assert end.value.code == 2, captured.err
+    lines = captured.err.strip().splitlines()
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert lines[-1] == errors[0]
+    assert "Traceback" not in captured.err
+    return errors[0]
+
+
+def a_scan(path: Path, shape: tuple[int, int, int] = (12, 10, 8), affine: np.ndarray | None = None) -> Path:
+    voxels = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4) if affine is None else affine), path)
+    return path
+
+
+def some_labels(path: Path, shape: tuple[int, int, int] = (12, 10, 8), affine: np.ndarray | None = None) -> Path:
+    voxels = np.zeros(shape, np.uint8)
+    voxels[3:6, 3:6, 3:6] = 1
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4) if affine is None else affine), path)
+    return path
+
+
+def a_table(path: Path, text: str = "cells,signal\n0,1\n0,2\n1000,11\n2000,22\n4000,39\n8000,82\n") -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_truncated_dicom_is_refused_by_name(tmp_path, capsys):
+    from pydicom.data import get_testdata_file
+
+    whole = Path(get_testdata_file("CT_small.dcm")).read_bytes()
+    broken = tmp_path / "broken.dcm"
+    broken.write_bytes(whole[: len(whole) // 2])
+    assert "broken.dcm" in refused(["info", str(broken)], capsys)
+
+
+def test_a_folder_of_pdfs_holds_no_scan(tmp_path, capsys):
+    for number in range(3):
+        (tmp_path / f"paper{number}.pdf").write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n")
+    error = refused(["info", str(tmp_path)], capsys)
+    assert "3 files" in error
+
+
+def test_labels_on_another_grid_far_away_are_refused(tmp_path, capsys):
+    scan = a_scan(tmp_path / "mpi.nii.gz")
+    affine = np.eye(4)
+    affine[:3, 3] = 500
+    labels = some_labels(tmp_path / "organs.nii.gz", affine=affine)
+    out = tmp_path / "table.csv"
+    error = refused(["quantify", str(scan), "--organs", str(labels), "--out", str(out)], capsys)
+    assert "organs.nii.gz" in error
+    assert "field of view" in error
+    assert not out.exists()
+
+
+def test_text_in_a_number_of_a_calibration_names_row_and_column(tmp_path, capsys):
+    table = a_table(tmp_path / "calibration.csv", "cells,signal\n0,1\n1000,abc\n2000,3\n")
+    out = tmp_path / "c.json"
+    arguments = ["calibrate", str(table), "--x", "cells", "--signal", "signal", "--kind", "in-cells"]
+    error = refused([*arguments, "--tracer", "ProMag", "--out", str(out)], capsys)
+    assert "abc" in error
+    assert "row 3" in error
+    assert "signal" in error
+    assert not out.exists()
+
+
+def test_a_study_with_a_missing_file_and_a_wrong_key_lists_both_with_their_lines(tmp_path, capsys):
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "schema: 1\nspil_over: true\nsubjects:\n  - id: m01\n    timepoints:\n      - {day: 1, mpi: nowhere.nii.gz}\n",
+        encoding="utf-8",
+    )
+    out = tmp_path / "results"
+    error = refused(["run", str(study), "--out", str(out)], capsys)
+    assert "line 2: unknown key 'spil_over' (is 'spill_over' meant?)" in error
+    assert "line 6: there is no file 'nowhere.nii.gz'" in error
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["no-such-command"],
+        ["info"],
+        ["info", "nowhere.nii.gz"],
+        ["convert", "nowhere.nii.gz", "out.nii.gz"],
+        ["align", "a.nii.gz", "b.nii.gz", "--out", "t.tfm", "--method", "magic"],
+        ["run", "nowhere.yaml", "--out", "results"],
+        ["count", "12", "--calibration", "nowhere.json"],
+        ["fit", "nowhere.csv", "--time", "day", "--value", "v", "--out", "d.csv"],
+        ["quantify", "nowhere.nii.gz", "--organs", "o.nii.gz", "--out", "t.csv"],
+        ["sample", "somewhere", "--study", "elephant"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:3]) or "nothing",
+)
+def test_a_wrong_call_is_one_line_and_status_2(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    if not arguments:
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code in (0, 2)
+        return
+    refused(arguments, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten_unless_asked(tmp_path, capsys):
+    scan = a_scan(tmp_path / "scan.nii.gz")
+    out = tmp_path / "out.nrrd"
+    out.write_text("mine")
+    assert "--overwrite" in refused(["convert", str(scan), str(out)], capsys)
+    assert out.read_text() == "mine"
+
+
+def test_a_nifti_without_orientation_opens_with_its_warning(tmp_path, capsys):
+    image = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), None)
+    image.header.set_sform(np.eye(4), code=0)
+    image.header.set_qform(np.eye(4), code=0)
+    nibabel.save(image, tmp_path / "plain.nii")
+    with pytest.raises(SystemExit) as end:
+        main(["info", str(tmp_path / "plain.nii")])
+    assert end.value.code == 0
+    assert "orientation" in capsys.readouterr().out
