@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_mpi_track.errors import AlignmentError, OutputExistsError
 from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
+from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 
 _SCHEMA = 1
@@ -53,6 +54,8 @@ class Alignment:
         elsewhere.
     pairs
         Names of the fiducials paired, (fixed, moving).
+    moving_points
+        Where the paired fiducials were found in the moving scan, in its frame; not kept in the saved file.
     expected_target_error_mm
         Expected root mean square error at the body's centre, mm.
     metric_before, metric_after
@@ -77,6 +80,7 @@ class Alignment:
     metric_after: float | None = None
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
+    moving_points: Points | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "verdict", Verdict(self.verdict))

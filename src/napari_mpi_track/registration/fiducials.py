@@ -150,6 +150,7 @@ def align_fiducials(
         pairs=tuple((fixed.points.names[i], moving.points.names[j]) for i, j in zip(first, second, strict=True)),
         expected_target_error_mm=error,
         warnings=_warnings(here, pairing, fixed, moving, rms),
+        moving_points=Points([moving.points.names[j] for j in second], there, moving.points.frame),
     )
 
 

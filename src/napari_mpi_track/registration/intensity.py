@@ -1,0 +1,326 @@
+"""Rigid alignment by what two scans of one body share: the search over poses, and the refinement."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, optimize
+
+from napari_mpi_track.errors import AlignmentError, MeasurementError
+from napari_mpi_track.imaging.transform import Transform
+from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.registration.alignment import Alignment, Verdict, rotation_from_vector
+from napari_mpi_track.registration.poses import (
+    apart,
+    axis_aligned_rotations,
+    body_centre,
+    pose,
+    principal_rotations,
+)
+from napari_mpi_track.registration.similarity import Comparison, Picture, compared, prepared
+
+_COARSE_VOXELS = 30_000
+_COARSE_SAMPLES = 4_000
+_SEARCHED_FURTHER = 8
+_REFINED = 3
+# Voxels of the levels of the refinement, coarse to fine; each is a block average of the scan itself.
+_LEVELS = (60_000, 400_000, 3_000_000)
+_MEDIUM_SAMPLES = 8_000
+_SAMPLES_PER_LEVEL = 20_000
+_JUDGED_ON = 60_000
+# The error of simulated mice's alignments, per axis, as a part of the finest level's voxel (benchmarks/alignment).
+_VOXEL_PART = 0.15
+
+Matrix = NDArray[np.float64]
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """Tells of progress, and stops when asked to."""
+
+    progress: Progress | None
+    should_stop: Callable[[], bool] | None
+
+    def at(self, part: float, doing: str) -> None:
+        if self.progress is not None:
+            self.progress(part, doing)
+        if self.is_stopped():
+            raise AlignmentError("the alignment was stopped")
+
+    def is_stopped(self) -> bool:
+        return self.should_stop is not None and self.should_stop()
+
+
+def align_intensity(
+    fixed: Volume,
+    moving: Volume,
+    *,
+    fixed_mask: NDArray[Any] | None = None,
+    initial: Transform | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Alignment:
+    """Return the rigid alignment with the highest correlation (one modality) or mutual information (two).
+
+    Without ``initial`` the scans' own coordinates, the 24 axis-aligned turns and the bodies' principal axes are
+    searched on coarse block averages; the best few different poses are refined, and the best final one is kept.
+
+    Raises
+    ------
+    AlignmentError
+        If no body is found, the search is stopped, or the result is no alignment.
+
+    Notes
+    -----
+    Mattes et al. 2003, doi:10.1109/TMI.2003.809072. One thread and a fixed seed: the same scans give the same
+    bytes.
+    """
+    watch = _Watch(progress, should_stop)
+    watch.at(0.0, "finding the bodies")
+    first, second = _pictures(fixed, moving, fixed_mask)
+    same = fixed.modality is not None and fixed.modality is moving.modality
+    coarse = compared(first.binned(_COARSE_VOXELS), second.binned(_COARSE_VOXELS), same, _COARSE_SAMPLES, seed)
+    before = np.eye(4) if initial is None else np.asarray(initial.target_from_source)
+    centre, radius = body_centre(first), _radius(first)
+    if initial is not None:
+        starts = [before]
+    else:
+        watch.at(0.05, "searching over poses")
+        starts = _best_starts(coarse, first, second, centre, radius, watch)
+    judge = compared(first.binned(_LEVELS[1]), second.binned(_LEVELS[1]), same, _JUDGED_ON, seed)
+    medium = compared(first.binned(_LEVELS[0]), second.binned(_LEVELS[0]), same, _MEDIUM_SAMPLES, seed)
+    rough = []
+    for number, start in enumerate(starts):
+        watch.at(0.3 + 0.3 * number / len(starts), f"comparing pose {number + 1} of {len(starts)}")
+        rough.append(_climbed(medium, start, centre, radius, 0.02 * radius)[1])
+    rough.sort(key=lambda matrix: -judge.metric(matrix))
+    best = rough[0]
+    for number, most in enumerate(_LEVELS[1:]):
+        watch.at(0.6 + 0.2 * number, "refining the best pose")
+        best = _refined(first.binned(most), second.binned(most), best, same, seed, centre, watch)
+    others = [judge.metric(other) for other in rough[1:] if apart(other, best, centre, radius) > 0.1 * radius]
+    found = _Found(best, judge.metric(before), judge.metric(best), max(others, default=None), judge.body_overlap(best))
+    verdict, reason = _judged(found, same)
+    watch.at(1.0, "aligned")
+    voxel = float(first.binned(_LEVELS[-1]).grid.spacing_mm.max())
+    voxel = max(voxel, float(second.binned(_LEVELS[-1]).grid.spacing_mm.max()))
+    return Alignment(
+        Transform(best),
+        method="intensity",
+        verdict=verdict,
+        reason=reason,
+        error_covariance=_covariance(_VOXEL_PART * voxel, radius),
+        centre_mm=centre,
+        expected_target_error_mm=float(np.sqrt(3) * _VOXEL_PART * voxel),
+        metric_before=found.metric_before,
+        metric_after=found.metric_after,
+        warnings=(f"the error is not measured: {_VOXEL_PART} of a voxel per axis, as in simulated animals",),
+    )
+
+
+def align_moments(fixed: Volume, moving: Volume, fixed_mask: NDArray[Any] | None = None) -> Alignment:
+    """Return the rigid alignment of the bodies' centres and principal axes: a rough start, always doubtful.
+
+    The axes leave four poses; the one in which the scans are most alike is taken.
+
+    Raises
+    ------
+    AlignmentError
+        If no body is found.
+    """
+    first, second = _pictures(fixed, moving, fixed_mask)
+    same = fixed.modality is not None and fixed.modality is moving.modality
+    coarse = compared(first.binned(_COARSE_VOXELS), second.binned(_COARSE_VOXELS), same, _COARSE_SAMPLES, 0)
+    centre = body_centre(first)
+    poses = [pose(rotation, centre, body_centre(second)) for rotation in principal_rotations(first, second)]
+    best = max(poses, key=coarse.metric)
+    return Alignment(
+        Transform(best),
+        method="moments",
+        verdict=Verdict.DOUBTFUL,
+        reason=f"centres and principal axes of the bodies only; they overlap by {coarse.body_overlap(best):.2f}",
+        centre_mm=centre,
+        metric_before=coarse.metric(np.eye(4)),
+        metric_after=coarse.metric(best),
+        warnings=("the error of an alignment by moments is not known",),
+    )
+
+
+def _pictures(fixed: Volume, moving: Volume, fixed_mask: NDArray[Any] | None) -> tuple[Picture, Picture]:
+    for volume, name in ((fixed, "fixed"), (moving, "moving")):
+        if min(volume.grid.shape) < 4:
+            raise AlignmentError(
+                f"4 planes, rows and columns or more are needed in the {name} scan, got {volume.grid.shape}",
+                file=volume.file,
+                remedy="align by fiducials or frame",
+            )
+    mask = None if fixed_mask is None else np.asarray(fixed_mask, dtype=bool)
+    if mask is not None and not mask.any():
+        raise AlignmentError("the mask of the fixed scan is empty", remedy="leave it out, or give another")
+    try:
+        return prepared(fixed, mask), prepared(moving)
+    except MeasurementError as fault:
+        raise AlignmentError(fault.what, file=fault.file, remedy="check the scan, or align by fiducials") from fault
+
+
+def _radius(picture: Picture) -> float:
+    """Return the root mean square distance of the body from its centre, mm."""
+    extent = np.argwhere(picture.body)
+    points = picture.grid.lps_from(extent[:: max(1, len(extent) // 5000)])
+    return float(np.sqrt(np.sum(np.var(points, axis=0))))
+
+
+def _best_starts(
+    coarse: Comparison, first: Picture, second: Picture, centre: Matrix, radius: float, watch: _Watch
+) -> list[Matrix]:
+    """Return the most promising different poses, best first."""
+    there = body_centre(second)
+    rotations = [*axis_aligned_rotations(), *principal_rotations(first, second)]
+    tries = [np.eye(4)]
+    tilts = [np.zeros(3), *(np.radians(25) * s * axis for axis, s in product(np.eye(3), (1, -1)))]
+    tries += [pose(rotation_from_vector(tilt) @ r, centre, there) for r, tilt in product(rotations, tilts)]
+    scored = sorted(((coarse.metric(t), k) for k, t in enumerate(tries)), reverse=True)
+    chosen: list[Matrix] = []
+    for _, k in scored:
+        if all(apart(tries[k], other, centre, radius) > 0.35 * radius for other in chosen):
+            chosen.append(tries[k])
+        if len(chosen) == _SEARCHED_FURTHER:
+            break
+    climbed: list[tuple[float, Matrix]] = []
+    for number, start in enumerate(chosen):
+        watch.at(0.05 + 0.25 * number / len(chosen), "searching over poses")
+        climbed.append(_climbed(coarse, start, centre, radius, 0.08 * radius))
+    climbed.sort(key=lambda pair: -pair[0])
+    kept: list[Matrix] = []
+    for _, matrix in climbed:
+        if all(apart(matrix, other, centre, radius) > 0.1 * radius for other in kept):
+            kept.append(matrix)
+    return kept[:_REFINED]
+
+
+def _climbed(coarse: Comparison, start: Matrix, centre: Matrix, radius: float, step: float) -> tuple[float, Matrix]:
+    """Return the metric and the pose of a local search (Powell) from ``start``."""
+
+    def moved(movement: Matrix) -> Matrix:
+        # Turns are measured by the path of a point at the body's radius, so that all six are millimetres.
+        rotation = rotation_from_vector(movement[:3] / radius)
+        shift = np.eye(4)
+        shift[:3, :3], shift[:3, 3] = rotation, centre - rotation @ centre + movement[3:]
+        return np.asarray(start @ shift)
+
+    answer = optimize.minimize(
+        lambda movement: -coarse.metric(moved(movement)),
+        np.zeros(6),
+        method="Powell",
+        options={"maxfev": 220, "xtol": 0.05, "ftol": 1e-4, "direc": step * np.eye(6)},
+    )
+    return -float(answer.fun), moved(np.asarray(answer.x))
+
+
+def _refined(
+    fixed: Picture,
+    moving: Picture,
+    start: Matrix,
+    same: bool,
+    seed: int,
+    centre: Matrix,
+    watch: _Watch,
+) -> Matrix:
+    """Return the pose refined by SimpleITK on these two pictures."""
+    import SimpleITK as sitk
+
+    from napari_mpi_track.imaging.itk import array_to_itk
+
+    around = ndimage.binary_dilation(fixed.body, iterations=2)
+    method = sitk.ImageRegistrationMethod()
+    method.SetNumberOfThreads(1)
+    if same:
+        method.SetMetricAsCorrelation()
+    else:
+        method.SetMetricAsMattesMutualInformation(32)
+    method.SetMetricFixedMask(array_to_itk(around, fixed.grid))
+    method.SetMetricSamplingStrategy(method.RANDOM)
+    share = min(1.0, _SAMPLES_PER_LEVEL / max(int(around.sum()), 1))
+    method.SetMetricSamplingPercentage(share, seed + 1)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsGradientDescentLineSearch(
+        learningRate=1.0, numberOfIterations=15, convergenceMinimumValue=1e-5, convergenceWindowSize=4,
+        lineSearchLowerLimit=0.0, lineSearchUpperLimit=5.0, lineSearchEpsilon=0.05, lineSearchMaximumIterations=5,
+    )  # fmt: skip
+    method.SetOptimizerScalesFromPhysicalShift()
+    transform = _euler(start, centre)
+    method.SetInitialTransform(transform, inPlace=True)
+
+    def stop_if_asked(running: Any = method) -> None:
+        if watch.is_stopped():
+            running.StopRegistration()
+
+    method.AddCommand(sitk.sitkIterationEvent, stop_if_asked)
+    try:
+        method.Execute(array_to_itk(fixed.voxels, fixed.grid), array_to_itk(moving.voxels, moving.grid))
+    except RuntimeError as fault:
+        raise AlignmentError(
+            f"the two scans share too little to be compared ({str(fault).strip().splitlines()[-1]})",
+            remedy="check that both show the same animal, or align by fiducials",
+        ) from fault
+    if watch.is_stopped():
+        raise AlignmentError("the alignment was stopped")
+    return _matrix(transform)
+
+
+def _euler(matrix: Matrix, centre: Matrix) -> Any:
+    import SimpleITK as sitk
+
+    transform = sitk.VersorRigid3DTransform()
+    transform.SetCenter([float(c) for c in centre])
+    transform.SetMatrix([float(v) for v in matrix[:3, :3].ravel()], 1e-6)
+    transform.SetTranslation([float(v) for v in matrix[:3, :3] @ centre + matrix[:3, 3] - centre])
+    return transform
+
+
+def _matrix(transform: Any) -> Matrix:
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.reshape(transform.GetMatrix(), (3, 3))
+    # The product of many small versors drifts off a rotation by rounding only; the nearest rotation is taken.
+    left, _, right = np.linalg.svd(matrix[:3, :3])
+    matrix[:3, :3] = left @ right
+    centre = np.asarray(transform.GetCenter())
+    matrix[:3, 3] = centre + np.asarray(transform.GetTranslation()) - matrix[:3, :3] @ centre
+    return matrix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    matrix: Matrix
+    metric_before: float
+    metric_after: float
+    runner_up: float | None
+    overlap: float
+
+
+def _judged(found: _Found, same: bool) -> tuple[Verdict, str]:
+    name = "correlation" if same else "mutual information"
+    second = "no other pose" if found.runner_up is None else f"next best pose {found.runner_up:.3f}"
+    told = f"{name} {found.metric_after:.3f} ({second}), bodies overlap by {found.overlap:.2f}"
+    if found.overlap < 0.4 or found.metric_after < (0.2 if same else 0.03):
+        raise AlignmentError(
+            f"the alignment failed: {told}",
+            remedy="check that both scans show the same animal, give --initial, or align by fiducials",
+        )
+    if found.runner_up is not None and found.runner_up > 0.93 * found.metric_after:
+        return Verdict.DOUBTFUL, f"{told}; the two poses are hardly to be told apart"
+    if found.overlap < 0.75:
+        return Verdict.DOUBTFUL, f"{told}; the bodies overlap poorly"
+    if found.metric_after < found.metric_before:
+        return Verdict.DOUBTFUL, f"{told}; the scans were more alike before ({found.metric_before:.3f})"
+    return Verdict.GOOD, told
+
+
+def _covariance(sd_mm: float, radius: float) -> NDArray[np.float64]:
+    turn = sd_mm / radius
+    return np.diag([turn**2] * 3 + [sd_mm**2] * 3)
