@@ -98,11 +98,30 @@ def _plain_axes(figure: "Figure", *place: int) -> "Axes":
 
 def calibration_figure(calibration: Calibration, *, title: str = "") -> "Figure":
     """Return the calibration: replicates' mean and SEM, line, 95 % bands of line and of a sample, decision limit."""
+    low_end = _low_end(calibration)
+    figure = new_figure(9.6 if low_end else 6.4, 4.3)
+    _line_and_bands(_plain_axes(figure, 1, 2 if low_end else 1, 1), calibration, 1.04 * calibration.x_range[1])
+    if low_end:
+        axes = _plain_axes(figure, 122)
+        _line_and_bands(axes, calibration, low_end)
+        axes.set_title("the low end", fontsize=10, loc="left")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    _headline(figure, title)
+    return figure
+
+
+def _low_end(calibration: Calibration) -> float | None:
+    """Return up to which x a second panel shows the line, where standards crowd at the foot of the first."""
+    low, high = calibration.x_range
+    reach = max(3 * calibration.decision_limit, 2.5 * low)
+    return reach if reach < high / 4 else None
+
+
+def _line_and_bands(axes: "Axes", calibration: Calibration, reach: float) -> None:
     from scipy.special import stdtrit
 
-    figure = new_figure(6.4, 4.4)
-    axes = _plain_axes(figure, 111)
-    x = np.linspace(0.0, 1.04 * calibration.x_range[1], 300)
+    x = np.linspace(0.0, reach, 300)
     line = calibration.signal_at(x)
     of_line = calibration.line_variance_at(x)
     of_sample = of_line + calibration.variance_model.variance(x, np.maximum(line, 0.0))
@@ -112,17 +131,15 @@ def calibration_figure(calibration: Calibration, *, title: str = "") -> "Figure"
         half = t * np.sqrt(variance)
         axes.fill_between(x, line - half, line + half, color=blue, alpha=strength, linewidth=0, label=label)
     axes.plot(x, line, color=blue, linewidth=1.6, label=_equation(calibration))
-    axes.plot(calibration.x, calibration.signal, "o", markersize=3, color="#8a8a8a", label="samples")
-    _replicate_means(axes, calibration)
-    limit = calibration.decision_limit
-    shown = f"decision limit {three_digits(limit)} {_x_unit(calibration)}"
-    axes.axvline(limit, color=green, linewidth=1.2, linestyle=(0, (4, 2)), label=shown)
+    shown = calibration.x <= reach
+    axes.plot(calibration.x[shown], calibration.signal[shown], "o", markersize=3, color="#8a8a8a", label="samples")
+    _replicate_means(axes, calibration, reach)
+    limit = f"decision limit {three_digits(calibration.decision_limit)} {_x_unit(calibration)}"
+    axes.axvline(calibration.decision_limit, color=green, linewidth=1.2, linestyle=(0, (4, 2)), label=limit)
     axes.set_xlabel("cells per sample" if calibration.x_quantity == "cells" else "iron per sample (ng)", fontsize=9)
     axes.set_ylabel(f"signal ({_signal_unit(calibration)})", fontsize=9)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-    axes.legend(fontsize=8, frameon=False, loc="upper left")
-    _headline(figure, title)
-    return figure
+    axes.locator_params(axis="x", nbins=6)
 
 
 def _signal_unit(calibration: Calibration) -> str:
@@ -144,9 +161,9 @@ def _equation(calibration: Calibration) -> str:
     )
 
 
-def _replicate_means(axes: "Axes", calibration: Calibration) -> None:
+def _replicate_means(axes: "Axes", calibration: Calibration, reach: float) -> None:
     levels, counts = np.unique(calibration.x, return_counts=True)
-    several = levels[counts > 1]
+    several = levels[(counts > 1) & (levels <= reach)]
     if several.size == 0:
         return
     groups = [calibration.signal[calibration.x == level] for level in several]
@@ -161,7 +178,7 @@ def retention_figure(rows: Sequence[RetentionRow], *, title: str = "") -> "Figur
 
     ``rows`` are of retention.csv, of any number of subjects. Organs below detection count as hollow points.
     """
-    figure, panels = _panels(sorted({(row.modality, row.group) for row in rows}))
+    figure, panels = _panels(sorted({(row.modality, row.group) for row in rows}), 4.1)
     for (modality, group), axes in panels.items():
         mine = [row for row in rows if (row.modality, row.group) == (modality, group)]
         for organ in _organs(mine):
@@ -169,12 +186,11 @@ def retention_figure(rows: Sequence[RetentionRow], *, title: str = "") -> "Figur
             for subject in sorted({row.subject for row in series}):
                 days, values, _, _, _ = _series([row for row in series if row.subject == subject])
                 axes.plot(days, values, color=organ_colour(organ), linewidth=0.7, alpha=0.45)
-            days, means, sems = _group_means(series)
-            _curve(axes, days, means, organ, label=organ)
-            axes.errorbar(days, means, sems, color=organ_colour(organ), **_point_style(organ))
+            _group_mean(axes, series, organ)
         count = len({row.subject for row in mine})
-        axes.set_title(f"{modality} {group}, n = {count}: mean ± SEM".replace("  ", " "), fontsize=10, loc="left")
-        _retention_axes(axes, mine)
+        who = f"{modality}, {group}" if group else modality
+        axes.set_title(f"{who}: mean ± SEM of those detected, n = {count}", fontsize=10, loc="left")
+        _retention_axes(axes, mine, 4)
     _headline(figure, title)
     return figure
 
@@ -184,14 +200,16 @@ def decay_figure(rows: Sequence[RetentionRow], fits: Sequence[DecayRow], *, titl
 
     Points below detection are hollow, at their upper bound, with an arrow down.
     """
-    figure, panels = _panels(sorted({(row.modality, "") for row in rows}))
+    # Every organ is a line of the legend, in words.
+    height = 3.6 + 0.18 * len(_organs(rows))
+    figure, panels = _panels(sorted({(row.modality, "") for row in rows}), height)
     for (modality, _), axes in panels.items():
         mine = [row for row in rows if row.modality == modality]
         for organ in _organs(mine):
             fit = next((f for f in fits if (f.modality, f.organ) == (modality, organ)), None)
             _decay_of_organ(axes, [row for row in mine if row.organ == organ], fit)
         axes.set_title(modality, fontsize=10, loc="left")
-        _retention_axes(axes, mine)
+        _retention_axes(axes, mine, 1)
     _headline(figure, title)
     return figure
 
@@ -205,17 +223,25 @@ def _decay_of_organ(axes: "Axes", rows: Sequence[RetentionRow], fit: DecayRow | 
     colour = organ_colour(organ)
     style = _point_style(organ)
     axes.errorbar(days[seen], values[seen], np.nan_to_num(errors[:, seen]), color=colour, label=label, **style)
-    bounds = np.where(np.isfinite(highs), highs, values)
-    low = hidden & np.isfinite(bounds)
-    if low.any():
-        style |= {"markerfacecolor": "white", "markeredgecolor": colour}
-        drop = np.full(int(low.sum()), 0.06 * max(100.0, float(np.nanmax(bounds))))
-        axes.errorbar(days[low], bounds[low], drop, uplims=True, color=colour, **style)
+    _bounds(axes, days[hidden], highs[hidden], organ)
     if fit is not None and days.size:
         fine = np.linspace(days.min(), days.max(), 200)
         percent = fitted_percent(fit, fine)
         if percent is not None:
             _curve(axes, fine, percent, organ)
+
+
+def _bounds(axes: "Axes", days: Any, highs: Any, organ: str) -> None:
+    """Draw what is below detection: hollow, at its upper bound, with an arrow down of one length."""
+    colour = organ_colour(organ)
+    seen = np.isfinite(highs)
+    edge = _INK if sum(colour) > 2.0 else colour
+    axes.plot(
+        days[seen], highs[seen], organ_marker(organ), markersize=5.5, color="white", markeredgecolor=edge, zorder=3
+    )
+    for day, high in zip(days[seen], highs[seen], strict=True):
+        arrow: dict[str, Any] = {"arrowstyle": "<|-", "color": edge, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 3}
+        axes.annotate("", (day, high), (0, -17), "data", "offset points", arrowprops=arrow, zorder=2)
 
 
 def fit_in_words(fit: DecayRow) -> str:
@@ -277,11 +303,11 @@ def fitted_percent(fit: DecayRow, days: Any) -> Any:
     return MODELS[fit.model].curve(np.asarray(days, dtype=float), json.loads(fit.parameters))
 
 
-def _panels(keys: Sequence[tuple[str, str]]) -> tuple["Figure", dict[tuple[str, str], "Axes"]]:
+def _panels(keys: Sequence[tuple[str, str]], height_inch: float) -> tuple["Figure", dict[tuple[str, str], "Axes"]]:
     count = max(1, len(keys))
     across = min(count, 2)
     down = -(-count // across)
-    figure = new_figure(5.6 * across if across > 1 else 6.8, 3.9 * down)
+    figure = new_figure(5.4 * across if across > 1 else 6.4, height_inch * down)
     figure.set_layout_engine("constrained")
     return figure, {key: _plain_axes(figure, down, across, at + 1) for at, key in enumerate(keys)}
 
@@ -309,14 +335,16 @@ def _series(rows: Sequence[RetentionRow]) -> tuple[Any, Any, Any, Any, Any]:
     return days, values, lows, highs, hidden
 
 
-def _group_means(rows: Sequence[RetentionRow]) -> tuple[Any, Any, Any]:
-    days = sorted({row.day for row in rows})
-    means, sems = [], []
-    for day in days:
-        found = [r.retention_percent for r in rows if r.day == day and r.retention_percent is not None]
-        means.append(np.mean(found) if found else np.nan)
-        sems.append(np.std(found, ddof=1) / np.sqrt(len(found)) if len(found) > 1 else 0.0)
-    return np.array(days), np.array(means), np.array(sems)
+def _group_mean(axes: "Axes", rows: Sequence[RetentionRow], organ: str) -> None:
+    """Draw the mean and SEM of the subjects seen on each day; a day on which none was seen as its highest bound."""
+    days = np.array(sorted({row.day for row in rows}))
+    seen = [[r.retention_percent for r in rows if r.day == day and r.retention_percent is not None] for day in days]
+    means = np.array([np.mean(found) if found else np.nan for found in seen])
+    sems = np.array([np.std(found, ddof=1) / np.sqrt(len(found)) if len(found) > 1 else 0.0 for found in seen])
+    _curve(axes, days, means, organ)
+    axes.errorbar(days, means, sems, color=organ_colour(organ), label=organ, **_point_style(organ))
+    bounds = [max((r.retention_high for r in rows if r.day == d and r.retention_high), default=np.nan) for d in days]
+    _bounds(axes, days[np.isnan(means)], np.array(bounds)[np.isnan(means)], organ)
 
 
 def _point_style(organ: str) -> dict[str, Any]:
@@ -339,10 +367,10 @@ def _curve(axes: "Axes", x: Any, y: Any, organ: str, label: str | None = None) -
     axes.plot(x, y, color=organ_colour(organ), linewidth=1.6, path_effects=edge, label=label)
 
 
-def _retention_axes(axes: "Axes", rows: Sequence[RetentionRow]) -> None:
+def _retention_axes(axes: "Axes", rows: Sequence[RetentionRow], columns: int) -> None:
     reference = rows[0].reference if rows else "injected"
     word = {"injected": "injected", "first": "first scan"}.get(reference, f"day {reference}")
     axes.set_ylabel(f"retention (% of {word})", fontsize=9)
     axes.set_xlabel("days after injection", fontsize=9)
     axes.axhline(0, color=_INK, linewidth=0.7)
-    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mpi_track.errors import MeasurementError
+from napari_mpi_track.imaging.foreground import find_body, is_in_hounsfield_units
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.transform import Transform
@@ -60,7 +62,7 @@ class View:
 class Overlay:
     """What the picture of one scan of one timepoint is drawn from: small arrays, no whole volumes.
 
-    ``noise_sd`` and ``maximum`` (the highest voxel) are in ``unit``.
+    ``noise_sd`` and ``maximum`` (the highest voxel in an organ; without organs, of the scan) are in ``unit``.
     """
 
     subject: str
@@ -102,18 +104,20 @@ def overlay_of(
     lattice = _upright_lattice(ground.grid)
     frame = lattice.frame
     scan_map = _joining(scan_from_anatomy, frame, scan.grid.frame)
-    signal = scan if anatomy is None else scan.with_voxels(_finite(scan.voxels))
-    shown = np.asarray(resample(signal, scan_map, lattice).voxels, dtype=np.float32)
+    finite = scan.with_voxels(_finite(scan.voxels))
+    shown = np.asarray(resample(finite, scan_map, lattice).voxels, dtype=np.float32)
     grey = None if anatomy is None else resample(anatomy, Transform.identity(frame, anatomy.grid.frame), lattice)
     places = _organ_places(organs, anatomy_from_organs, lattice)
     middle = _middle(places, lattice)
-    levels = None if grey is None else _grey_levels(np.asarray(grey.voxels, dtype=np.float32))
+    levels = None if grey is None else _grey_levels(grey)
     views = tuple(
         _view(name, axis, letters, lattice, shown, levels, places, middle)
         for name, axis, letters in _VIEWS
         if min(n for i, n in enumerate(lattice.shape) if i != axis) > 1
     )
-    highest = float(np.max(shown, initial=0.0))
+    # Markers outshine organs: the scale is the organs'.
+    lit = np.any(list(places.values()), axis=0) if places else np.ones(shown.shape, dtype=bool)
+    highest = float(np.max(shown[lit], initial=0.0))
     return Overlay(subject, day, str(scan.modality or ""), scan.unit or "a.u.", noise_sd, highest, views)
 
 
@@ -166,15 +170,26 @@ def _middle(places: Mapping[str, NDArray[np.bool_]], lattice: Grid) -> tuple[int
     return plane, row, column
 
 
-def _grey_levels(anatomy: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the anatomy as grey values: the middle 98 % of what is not the commonest value (air) spread over all."""
-    values = anatomy[np.isfinite(anatomy)]
-    body = values[values > values.min()] if values.size else values
-    if body.size == 0:
-        return np.zeros(anatomy.shape, dtype=np.uint8)
-    low, high = (float(v) for v in np.percentile(body[:: max(1, body.size // 200_000)], (1.0, 99.0)))
-    span = max(high - low, 1e-30)
-    return np.asarray(np.clip((np.nan_to_num(anatomy) - low) / span, 0, 1) * 255, dtype=np.uint8)
+def _grey_levels(anatomy: Volume) -> NDArray[np.uint8]:
+    """Return the anatomy as grey values that spread what the body holds, and leave the air dark."""
+    values = np.nan_to_num(np.asarray(anatomy.voxels, dtype=np.float32))
+    if is_in_hounsfield_units(anatomy):
+        # Lungs dark, soft tissue in the middle, bone bright, whatever share of the body each is.
+        low, high = -700.0, 900.0
+    else:
+        inside = values[_body(anatomy)]
+        low, high = (float(v) for v in np.percentile(inside[:: max(1, inside.size // 200_000)], (0.5, 99.0)))
+    # Air, not the darkest tissue, is black.
+    low -= 0.15 * (high - low)
+    return np.asarray(np.clip((values - low) / max(high - low, 1e-30), 0, 1) * 255, dtype=np.uint8)
+
+
+def _body(anatomy: Volume) -> NDArray[np.bool_]:
+    try:
+        return find_body(anatomy)
+    except MeasurementError:
+        # A picture of nothing in particular is still shown, in its own range.
+        return np.ones(anatomy.grid.shape, dtype=bool)
 
 
 def _view(
@@ -280,7 +295,10 @@ def _colour_bar(axes: "Axes", overlay: Overlay, floor: float, top: float) -> Non
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    bar = axes.figure.colorbar(ScalarMappable(Normalize(0, top), _map_of(overlay)), cax=axes)
+    beyond = any(float(view.signal.max(initial=0.0)) > top for view in overlay.views)
+    bar = axes.figure.colorbar(
+        ScalarMappable(Normalize(0, top), _map_of(overlay)), cax=axes, extend="max" if beyond else "neither"
+    )
     bar.set_label(f"{overlay.modality} signal ({overlay.unit})", fontsize=9)
     bar.ax.tick_params(labelsize=8)
     if floor < top:
@@ -296,4 +314,11 @@ def _organ_legend(figure: "Figure", overlay: Overlay) -> None:
     if not names:
         return
     lines = [Line2D([], [], color=organ_colour(name), linewidth=2, label=name) for name in names]
-    figure.legend(handles=lines, loc="lower left", ncols=min(len(lines), 8), fontsize=8, frameon=False)
+    figure.legend(
+        handles=lines,
+        loc="lower left",
+        bbox_to_anchor=(0.012, 0.0),
+        ncols=min(len(lines), 8),
+        fontsize=8,
+        frameon=False,
+    )
