@@ -1,5 +1,6 @@
 """Commands that look at scans: info, convert, segment."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,8 @@ from napari_mpi_track.cli.options import (
     read_one,
 )
 from napari_mpi_track.errors import UnreadableScanError
-from napari_mpi_track.segmentation.thresholds import ThresholdRule, above_fraction_of_max, above_noise
+from napari_mpi_track.segmentation.thresholds import ThresholdRule, fraction_threshold, noise_threshold
+from napari_mpi_track.segmentation.thresholds import segment as segment_above
 
 
 def info(
@@ -49,10 +51,9 @@ def info(
     if not volumes:
         if len(skipped) == 1:
             raise UnreadableScanError(skipped[0]["reason"], file=skipped[0]["path"])
-        reasons = list(dict.fromkeys(entry["reason"] for entry in skipped))
         raise UnreadableScanError(
-            f"no scan could be read among {len(skipped)} files; the first reason: {reasons[0]}"
-            if reasons
+            f"no scan could be read among {len(skipped)} files; most of all: {_telling_reason(skipped)}"
+            if skipped
             else "there is no scan",
             file=paths[0],
             remedy="give a file or folder with DICOM, NIfTI, NRRD, MetaImage or MDF scans",
@@ -65,6 +66,13 @@ def info(
     for entry in skipped:
         note(f"skipped {entry['path']}: {entry['reason']}")
     return 3 if skipped else 0
+
+
+def _telling_reason(skipped: list[dict[str, str]]) -> str:
+    """Return the commonest reason, those about scans before those about files that are none."""
+    counts = Counter(entry["reason"] for entry in skipped)
+    about_scans = {reason: n for reason, n in counts.items() if "no known format" not in reason} or counts
+    return max(about_scans, key=lambda reason: about_scans[reason])
 
 
 def _print_volume(volume: dict[str, Any]) -> None:
@@ -127,9 +135,10 @@ def segment(
 
     scan = read_one(volume, series, modality, unit, spacing_mm)
     if rule is ThresholdRule.NOISE:
-        organs = above_noise(scan, times_sd=times_sd, noise_sd=noise_sd)
+        threshold = noise_threshold(scan, times_sd=times_sd, noise_sd=noise_sd)
     else:
-        organs = above_fraction_of_max(scan, fraction=fraction)
+        threshold = fraction_threshold(scan, fraction=fraction)
+    organs = segment_above(scan, threshold)
     write_volume(organs, out, overwrite=overwrite)
     count = int(np.count_nonzero(organs.voxels))
-    typer.echo(f"{count} voxels are above the threshold; written to {out}")
+    typer.echo(f"{count} voxels are above {threshold:.5g} {scan.unit or ''}".rstrip())

@@ -136,8 +136,8 @@ def calibrate(
     unit = "cells" if calibration.x_quantity == "cells" else "ng iron"
     typer.echo(f"signal = {calibration.intercept:.4g} + {calibration.slope:.5g} x {unit}")
     typer.echo(
-        f"standard errors {calibration.intercept_se:.2g} and {calibration.slope_se:.2g}, R2 {calibration.r_squared:.5f},"
-        f" {calibration.n} samples"
+        f"standard errors {calibration.intercept_se:.2g} and {calibration.slope_se:.2g}, "
+        f"R2 {calibration.r_squared:.5f}, {calibration.n} samples"
     )
     typer.echo(
         f"decision limit {calibration.decision_limit:.3g} {unit}, detection limit {calibration.detection_limit:.3g}"

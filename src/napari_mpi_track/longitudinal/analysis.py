@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.imaging.labels import OrganLabels
@@ -21,6 +21,7 @@ from napari_mpi_track.quantification.calibration import (
     read_calibration_table,
     require_match,
 )
+from napari_mpi_track.quantification.calibration_line import Weights
 from napari_mpi_track.registration.alignment import Alignment
 
 _DESCRIBED = ("batch", "cell_type", "labelling", "metric", "total_rule", "scan_mode", "reconstruction", "saturation")
@@ -95,7 +96,7 @@ def study_calibration(study: Study) -> Calibration | None:
         signal,
         kind=choice.kind,
         x_quantity="iron_ng" if choice.x.startswith("iron") else "cells",
-        weights=choice.stated.get("weights", "auto"),
+        weights=cast(Weights, choice.stated.get("weights", "auto")),
         table=choice.table,
         tracer=choice.stated.get("tracer", study.tracer),
         provenance=further,
@@ -187,7 +188,7 @@ def _organ_map(scene: Scene) -> Transform | None:
     return Transform.identity(scene.organs.grid.frame, scene.anatomy.grid.frame)
 
 
-def analyse_study(study: Study, measurements: Sequence[Measurement]) -> StudyAnalysis:
+def analyse_study(study: Study, measurements: Sequence[Measurement] | None = None) -> StudyAnalysis:
     """Return the measurements of all timepoints with what follows from them together: retention and decay.
 
     Parameters
@@ -195,8 +196,17 @@ def analyse_study(study: Study, measurements: Sequence[Measurement]) -> StudyAna
     study
         The study; its calibration is needed again where the reference is a number of injected cells.
     measurements
-        The rows of every timepoint that could be measured, in any order.
+        The rows of every timepoint that was measured already, in any order; without them every timepoint is
+        measured here, one after the other.
+
+    Raises
+    ------
+    MpiTrackError
+        If a timepoint that is measured here fails.
     """
+    if measurements is None:
+        pairs = [(subject, timepoint) for subject in study.subjects for timepoint in subject.timepoints]
+        measurements = [row for pair in pairs for row in analyse_timepoint(study, *pair).measurements]
     order = {subject.id: at for at, subject in enumerate(study.subjects)}
     # Within a timepoint the rows keep their order: organs, fiducials, outside, total.
     rows = sorted(measurements, key=lambda row: (order[row.subject], row.day, row.modality != "MPI"))

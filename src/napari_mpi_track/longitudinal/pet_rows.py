@@ -244,7 +244,7 @@ class _PetRows:
         if not row.organ_volume_mm3:
             return row
         row = replace(row, percent_id_per_g=percent_per_gram(percent, row.organ_volume_mm3).value)
-        if self.subject.weight_g is None:
+        if self.subject.weight_g is None or row.organ_volume_mm3 is None:
             return row
         suv = suv_mean(at_injection, row.organ_volume_mm3, dose.at_injection_kbq, self.subject.weight_g)
         return replace(row, suv_mean=suv.value)

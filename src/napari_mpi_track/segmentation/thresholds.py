@@ -18,8 +18,8 @@ class ThresholdRule(StrEnum):
     FRACTION_OF_MAX = "fraction-of-max"
 
 
-def above_noise(volume: Volume, *, times_sd: float = 5.0, noise_sd: float | None = None) -> OrganLabels:
-    """Return the voxels above the background by ``times_sd`` standard deviations of the noise, as one organ "signal".
+def noise_threshold(volume: Volume, *, times_sd: float = 5.0, noise_sd: float | None = None) -> float:
+    """Return the threshold of the noise rule, in the scan's unit: background + ``times_sd`` x SD of the noise.
 
     Parameters
     ----------
@@ -28,30 +28,46 @@ def above_noise(volume: Volume, *, times_sd: float = 5.0, noise_sd: float | None
     times_sd
         Dimensionless; 5 is the field's habit.
     noise_sd
-        SD of the noise in the scan's unit; measured in the scan itself if not given, its mean then being the
-        background. With a given SD the background is 0.
+        SD of the noise in the scan's unit, the background then being 0; without it both are measured in the scan.
+
+    Raises
+    ------
+    MeasurementError
+        For a multiple or an SD that is not positive, or a scan whose noise cannot be measured.
     """
     if not times_sd > 0:
         raise MeasurementError(f"the threshold needs a positive multiple of the noise, got {times_sd:g}")
-    if noise_sd is not None:
-        if not noise_sd > 0:
-            raise MeasurementError(f"the noise needs a positive SD, got {noise_sd:g}")
-        return _as_organ(volume, times_sd * noise_sd)
-    noise = estimate_noise(volume)
-    return _as_organ(volume, noise.mean + times_sd * noise.sd)
+    if noise_sd is None:
+        noise = estimate_noise(volume)
+        return noise.mean + times_sd * noise.sd
+    if not noise_sd > 0:
+        raise MeasurementError(f"the noise needs a positive SD, got {noise_sd:g}")
+    return times_sd * noise_sd
 
 
-def above_fraction_of_max(volume: Volume, *, fraction: float = 0.5) -> OrganLabels:
-    """Return the voxels above ``fraction`` of the scan's maximum, as one organ "signal".
+def fraction_threshold(volume: Volume, *, fraction: float = 0.5) -> float:
+    """Return ``fraction`` of the scan's maximum, in its unit.
 
     Kept because labs report it: it is biased by blur and by the size of what is measured.
+
+    Raises
+    ------
+    MeasurementError
+        For a fraction that is not between 0 and 1.
     """
     if not 0 < fraction < 1:
         raise MeasurementError(f"the fraction of the maximum lies between 0 and 1, got {fraction:g}")
-    return _as_organ(volume, fraction * float(np.nanmax(volume.voxels)))
+    return fraction * float(np.nanmax(volume.voxels))
 
 
-def _as_organ(volume: Volume, threshold: float) -> OrganLabels:
+def segment(volume: Volume, threshold: float) -> OrganLabels:
+    """Return the voxels above ``threshold`` (in the scan's unit) as one organ called "signal".
+
+    Raises
+    ------
+    MeasurementError
+        If no voxel is above it.
+    """
     inside: NDArray[np.uint8] = (np.asarray(volume.voxels) > threshold).astype(np.uint8)
     if not inside.any():
         raise MeasurementError(
