@@ -27,7 +27,7 @@ class ScanText(Text):
     """A scan: its path, and what its file does not say."""
 
     path: str
-    series: int | None = Field(None, ge=1)
+    series: int | None = Field(default=None, ge=1)
     modality: Modality | None = None
     unit: str | None = None
     spacing_mm: tuple[float, float, float] | None = None
@@ -38,7 +38,7 @@ class PsfText(Text):
 
     shape: PsfShape
     fwhm_mm: float | tuple[float, float, float]
-    fwhm_relative_sd: float = Field(0.0, ge=0, le=1)
+    fwhm_relative_sd: float = Field(default=0.0, ge=0, le=1)
 
 
 class CalibrationText(Text):
@@ -55,20 +55,20 @@ class InjectionText(Text):
     """What was injected."""
 
     time: datetime | None = None
-    cells: float | None = Field(None, ge=0)
+    cells: float | None = Field(default=None, ge=0)
     signal: float | None = None
     residue_signal: float | None = None
-    iron_ug: float | None = Field(None, ge=0)
+    iron_ug: float | None = Field(default=None, ge=0)
 
 
 class RadiotracerText(Text):
     """The cells' radioactive label."""
 
     isotope: str
-    activity_kBq: float | None = Field(None, gt=0)  # noqa: N815
-    residual_kBq: float | None = Field(None, ge=0)  # noqa: N815
+    activity_kBq: float | None = Field(default=None, gt=0)  # noqa: N815
+    residual_kBq: float | None = Field(default=None, ge=0)  # noqa: N815
     assayed_at: datetime | None = None
-    activity_per_million_cells_kBq: float | None = Field(None, gt=0)  # noqa: N815
+    activity_per_million_cells_kBq: float | None = Field(default=None, gt=0)  # noqa: N815
 
 
 class FiducialsText(Text):
@@ -107,7 +107,7 @@ class SubjectText(Text):
     id: str
     group: str = ""
     control: bool = False
-    weight_g: float | None = Field(None, gt=0)
+    weight_g: float | None = Field(default=None, gt=0)
     injection: InjectionText = Field(default_factory=lambda: InjectionText())
     radiotracer: RadiotracerText | None = None
     scores: dict[str, dict[float, float]] = Field(default_factory=dict)
@@ -133,9 +133,9 @@ class StudyText(Text):
     organs: str | None = None
     alignment: str = "fiducials"
     psf: PsfText | None = None
-    psf_fwhm_mm: float | None = Field(None, ge=0)
+    psf_fwhm_mm: float | None = Field(default=None, ge=0)
     pet_psf: PsfText | None = None
-    pet_psf_fwhm_mm: float | None = Field(None, ge=0)
+    pet_psf_fwhm_mm: float | None = Field(default=None, ge=0)
     spill_over: bool = False
     reference: str | float = "injected"
     subjects: list[SubjectText] = Field(min_length=1)
