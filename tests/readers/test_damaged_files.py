@@ -23,7 +23,7 @@ from napari_mpi_track.writers.scans import write_volume
 GRID = Grid.from_spacing((4, 5, 6), (2, 1, 0.5), (7, 8, 9))
 VOXELS = np.arange(120, dtype=np.int16).reshape(4, 5, 6)
 fuzz = settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
@@ -69,7 +69,9 @@ def _try(path: Path) -> None:
 @pytest.mark.parametrize("write", WRITERS)
 @fuzz
 @given(share=st.floats(0, 1, exclude_max=True))
-def test_a_file_cut_anywhere_never_raises_anything_else(tmp_path: Path, write: Callable[[Path], Path], share: float) -> None:
+def test_a_file_cut_anywhere_never_raises_anything_else(
+    tmp_path: Path, write: Callable[[Path], Path], share: float
+) -> None:
     path = write(tmp_path)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
@@ -92,7 +94,9 @@ def test_bytes_changed_anywhere_never_raise_anything_else(
 
 
 @fuzz
-@given(content=st.binary(max_size=600), magic=st.sampled_from([b"", b"NRRD0004\n", b"NDims = 3\n", b"\x1f\x8b", b"%PDF"]))
+@given(
+    content=st.binary(max_size=600), magic=st.sampled_from([b"", b"NRRD0004\n", b"NDims = 3\n", b"\x1f\x8b", b"%PDF"])
+)
 def test_random_bytes_never_raise_anything_else(tmp_path: Path, content: bytes, magic: bytes) -> None:
     path = tmp_path / "random"
     path.write_bytes(magic + content)
@@ -119,7 +123,8 @@ def test_a_header_that_claims_terabytes_takes_no_memory(tmp_path: Path) -> None:
         b"ObjectType = Image\nNDims = 3\nDimSize = 90000 90000 90000\nElementType = MET_DOUBLE\nElementDataFile = LOCAL\n1"
     )
     (tmp_path / "c.nrrd").write_bytes(
-        b"NRRD0004\ntype: double\ndimension: 3\nsizes: 90000 90000 90000\nencoding: gzip\nendian: little\n\n" + b"\x1f\x8b1"
+        b"NRRD0004\ntype: double\ndimension: 3\nsizes: 90000 90000 90000\nencoding: gzip\nendian: little\n\n"
+        + b"\x1f\x8b1"
     )
     (tmp_path / "d.nrrd").write_bytes(
         b"NRRD0004\ntype: double\ndimension: 3\nsizes: 90000 90000 90000\nencoding: ascii\n\n1 2 3"

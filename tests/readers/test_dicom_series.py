@@ -181,7 +181,11 @@ def test_images_at_one_position_are_told_apart_by_their_times(tmp_path: Path) ->
 
 def test_what_is_no_scan_is_named_and_passed_over(tmp_path: Path) -> None:
     write_series(tmp_path, VOXELS, GRID)
-    for sop_class, name in ((RTStructureSetStorage, "rt"), (EncapsulatedPDFStorage, "pdf"), (SegmentationStorage, "seg")):
+    for sop_class, name in (
+        (RTStructureSetStorage, "rt"),
+        (EncapsulatedPDFStorage, "pdf"),
+        (SegmentationStorage, "seg"),
+    ):
         header = Dataset()
         header.SOPClassUID, header.SOPInstanceUID = sop_class, generate_uid()
         header.Rows = header.Columns = 4

@@ -82,7 +82,13 @@ def test_overlapping_segments_of_3d_slicer_are_refused_by_name(real_data: Path) 
 
 def test_segments_that_itk_wrote_keep_names_and_colours(tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(np.array(LIVER.voxels, dtype=np.uint8))
-    for key, value in {"ID": "Segment_1", "Name": "left lung", "LabelValue": "2", "Layer": "0", "Color": "1 0 0.5"}.items():
+    for key, value in {
+        "ID": "Segment_1",
+        "Name": "left lung",
+        "LabelValue": "2",
+        "Layer": "0",
+        "Color": "1 0 0.5",
+    }.items():
         image.SetMetaData(f"Segment0_{key}", value)
     sitk.WriteImage(image, str(tmp_path / "slicer.seg.nrrd"))
     organs = read_organs(tmp_path / "slicer.seg.nrrd")

@@ -12,6 +12,8 @@ from napari_mpi_track.errors import MpiTrackError, UnreadableScanError
 
 COPY_AGAIN = "export or copy it again"
 
+_LONGEST_REASON = 300
+
 _Read = TypeVar("_Read")
 
 # What nibabel, pydicom, h5py, SimpleITK and numpy raise on damaged input.
@@ -43,12 +45,17 @@ def within_reason(read: Callable[[], _Read], path: Path, format_name: str) -> _R
         with quiet():
             return read()
     except MpiTrackError as fault:
-        if fault.file is None:
-            raise type(fault)(fault.what, file=path, remedy=fault.remedy) from fault
-        raise
+        raise type(fault)(one_line(fault.what), file=fault.file or path, remedy=one_line(fault.remedy)) from fault
     except _DAMAGE as fault:
-        said = " ".join(str(fault).split())[:200] or type(fault).__name__
+        said = one_line(str(fault)) or type(fault).__name__
         raise DamagedScanError(f"the file cannot be read as {format_name}: {said}", file=path) from fault
+
+
+def one_line(said: str) -> str:
+    """Return what a library or a damaged file says, on one line of printable characters."""
+    printable = "".join(character if character.isprintable() else " " for character in said)
+    text = " ".join(printable.split())
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
 
 
 @contextmanager

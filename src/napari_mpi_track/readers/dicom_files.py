@@ -4,6 +4,7 @@ A slice is one plane of pixels wherever it is stored: a file, a frame of a multi
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -138,7 +139,7 @@ def _guessed_syntax(header: Dataset) -> str:
 
 def _require_image(header: Dataset, path: Path) -> None:
     sop_class = text(header, 0x00080016) or str(getattr(header.file_meta, "MediaStorageSOPClassUID", ""))
-    name = UID(sop_class).name if sop_class else ""
+    name = UID(sop_class).name if re.fullmatch(r"[0-9.]{1,64}", sop_class) else ""
     if sop_class == _DIRECTORY:
         raise UnreadableScanError("an index of a medium (DICOMDIR), no scan", file=path)
     if sop_class == _SEGMENTATION:

@@ -107,7 +107,12 @@ FORMATS: tuple[Format, ...] = (
         "a JPEG 2000 picture", (".j2k", ".jp2"), _starts(b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP"), reason="give the scan"
     ),
     Format("a TIFF picture", (".tif", ".lsm"), _starts(b"II*\0", b"MM\0*"), reason="give the scan it was made from"),
-    Format("a BMP picture", (".bmp",), lambda head, path: head[:2] == b"BM" and path.suffix.lower() == ".bmp"),
+    Format(
+        "a BMP picture",
+        (".bmp",),
+        lambda head, path: head[:2] == b"BM" and path.suffix.lower() == ".bmp",
+        reason="give the scan it was made from",
+    ),
     Format("a ZIP archive", (".zip", ".xlsx"), _starts(b"PK\x03\x04"), reason="unpack it first"),
 )
 
