@@ -116,6 +116,7 @@ def test_the_studies_follow_their_designs(made: Path) -> None:
         assert [t["day"] for t in subject["timepoints"]] == [-1, 0, 1, 3, 7, 30]
         assert [t.get("baseline", False) for t in subject["timepoints"]] == [True] + [False] * 5
         assert {"time", "signal", "residue_signal", "iron_ug"} <= set(subject["injection"])
+        assert all(0 < after <= before <= 96 for before, after in (s.values() for s in subject["scores"].values()))
     organs = {row["name"] for row in _rows(made / "car-t" / "organs.csv")}
     assert organs == {"tumour", "lungs", "liver", "spleen", "bone"}
 

@@ -38,6 +38,7 @@ class Animal:
     iron_ug: float
     marker_signals: NDArray[np.float64]
     activity_per_million_cells_kBq: float  # noqa: N815 - the unit's own spelling
+    scores: Mapping[str, Mapping[float, int]]
 
     def fraction(self, organ: str, day: float) -> float:
         """Return the part of what was injected that is in ``organ`` on ``day``; nothing before the injection."""
@@ -91,7 +92,18 @@ def animal(design: Design, plan: PlannedSubject, number: int, rng: np.random.Gen
         iron_ug=cells * design.iron_pg_per_cell * 1e-6,
         marker_signals=design.marker_signal * rng.uniform(0.9, 1.1, len(anatomy.markers_mm)),
         activity_per_million_cells_kBq=design.activity_per_million_cells_kBq,
+        scores=_scores(design, plan, rng),
     )
+
+
+def _scores(design: Design, plan: PlannedSubject, rng: np.random.Generator) -> Mapping[str, Mapping[float, int]]:
+    """Return clinical scores on the day of injection and at the end; cells relieve more than particles alone."""
+    better = (0.80, 1.00) if plan.is_cell_free else (0.50, 0.85)
+    scores = {}
+    for name, worst in design.worst_scores.items():
+        before = worst * rng.uniform(0.45, 0.65)
+        scores[name] = {0.0: round(before), design.days[-1]: round(before * rng.uniform(*better))}
+    return scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,7 +1,7 @@
 """The two studies as planned: animals, days, scanners and doses, small and in full."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -84,7 +84,8 @@ class Design:
     """A study as planned; everything the simulation needs to know of it.
 
     ``signal_per_cell`` in a.u. mm3, ``marker_signal`` (one fiducial) in a.u. mm3, ``activity_per_million_cells_kBq``
-    for PET, ``injected_cells`` the range of the doses in the syringe.
+    for PET, ``injected_cells`` the range of the doses in the syringe, ``worst_scores`` the upper end of each clinical
+    score.
     """
 
     key: str
@@ -112,6 +113,7 @@ class Design:
     is_compact: bool
     pet: PetScanner | None = None
     activity_per_million_cells_kBq: float = 0.0  # noqa: N815 - the unit's own spelling
+    worst_scores: Mapping[str, int] = field(default_factory=dict)
 
 
 def design(study: str, size: str) -> Design:
@@ -212,6 +214,7 @@ def _knee(*, small: bool) -> Design:
         between_scanners=Movement((5.0, 5.0, 8.0), 4.0),
         marker_picking_sd_mm=0.1,
         is_compact=small,
+        worst_scores={"WOMAC": 96, "VAS": 10},
     )
 
 

@@ -1,6 +1,6 @@
 """The study file of a simulated study, and its tables, as text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from napari_mpi_track.simulation.animals import RESIDUE, Animal
@@ -76,8 +76,14 @@ def _subject(design: Design, animal: Animal) -> list[str]:
     ]
     if design.pet is not None:
         lines.append(f"    radiotracer: {{{', '.join(_radiotracer(animal))}}}")
+    if animal.scores:
+        lines.append(f"    scores: {{{', '.join(_score(name, values) for name, values in animal.scores.items())}}}")
     lines.append("    timepoints:")
     return lines + [line for day in design.days for line in _timepoint(design, animal, day)]
+
+
+def _score(name: str, values: Mapping[float, int]) -> str:
+    return f"{name}: {{{', '.join(f'{day:g}: {value}' for day, value in values.items())}}}"
 
 
 def _radiotracer(animal: Animal) -> list[str]:
