@@ -22,13 +22,13 @@ from napari_mpi_track.gui.layers import (
     scan_layer,
     scan_layer_onto,
 )
-from napari_mpi_track.gui.looks import organ_colour
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.itk import to_itk
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
+from napari_mpi_track.report.figures import organ_colour
 
 SIGNED_PERMUTATIONS = [
     np.eye(3)[:, list(order)] * signs for order in permutations(range(3)) for signs in product((1, -1), repeat=3)
@@ -108,7 +108,9 @@ def test_an_oblique_scan_is_drawn_where_simpleitk_puts_it(grid: Grid) -> None:
 @settings(deadline=None, max_examples=40)
 @given(grids(degrees=40), st.sampled_from([np.float32, np.int16, np.uint8, np.dtype(">i2"), np.bool_]))
 def test_a_scan_comes_back_from_napari_as_it_was_acquired(grid: Grid, dtype: type) -> None:
-    scan = Volume((np.arange(np.prod(grid.shape)).reshape(grid.shape) % 100).astype(dtype), grid, Modality.CT, unit="HU")
+    scan = Volume(
+        (np.arange(np.prod(grid.shape)).reshape(grid.shape) % 100).astype(dtype), grid, Modality.CT, unit="HU"
+    )
     voxels, place, _ = scan_layer(scan)
     voxels, place, _ = Image(voxels, **place).as_layer_data_tuple()
     assert scan_from_layer(voxels, place) is scan

@@ -5,13 +5,18 @@ from typing import Any
 
 from napari.components.overlays import TextOverlay
 
+from napari_mpi_track.gui.layers import METADATA_KEY
+
 # Towards lower and higher LPS coordinates along z, y, x.
 _LETTERS = (("I", "S"), ("A", "P"), ("R", "L"))
 _EDGES = ("top_center", "bottom_center", "middle_left", "middle_right")
 
 
-def write_on_canvas(viewer: Any, title: str) -> None:
-    """Write ``title`` at the top left, a scale bar in mm, and letters of orientation at the edges."""
+def write_on_canvas(viewer: Any, title: str, scan_layer: Any = None) -> None:
+    """Write ``title`` at the top left, a scale bar in mm, letters of orientation, and the colours of a scan's layer."""
+    if viewer.canvas.background_color_override is None:
+        # Scans are added up like light, which needs a dark ground, whatever the theme.
+        viewer.canvas.background_color_override = "black"
     overlays = viewer.canvas.overlays
     overlays.scale_bar.visible = True
     overlays.text.text = title
@@ -19,6 +24,7 @@ def write_on_canvas(viewer: Any, title: str) -> None:
     overlays.text.position = "top_left"
     overlays.text.visible = bool(title)
     _letters_follow(viewer)()
+    _colour_bar(overlays, scan_layer)
 
 
 def _letters_follow(viewer: Any) -> Callable[..., None]:
@@ -40,6 +46,17 @@ def _letters_follow(viewer: Any) -> Callable[..., None]:
         viewer.dims.events.order.connect(write)
         viewer.dims.events.ndisplay.connect(write)
     return write
+
+
+def _colour_bar(overlays: Any, scan_layer: Any) -> None:
+    """Show the colour bar of a scan with its modality and unit beside it."""
+    if _key("unit") not in overlays:
+        overlays[_key("unit")] = TextOverlay(position="top_right", font_size=10)
+    shown = None if scan_layer is None else scan_layer.metadata.get(METADATA_KEY)
+    overlays[_key("unit")].visible = shown is not None
+    if shown is not None:
+        scan_layer.colorbar.visible = True
+        overlays[_key("unit")].text = f"{shown.scan.modality or 'scan'}, {shown.scan.unit or 'a.u.'}"
 
 
 def _key(edge: str) -> str:

@@ -4,7 +4,7 @@ A layer carries one metadata key, ``mpi_track``, with the scan it shows: its tru
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.errors import GridMismatchError
 from napari_mpi_track.gui.display_grid import display_grid, shown_voxels
-from napari_mpi_track.gui.looks import look_of, organ_colour
+from napari_mpi_track.gui.looks import look_of
 from napari_mpi_track.imaging.frozen import frozen
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
@@ -20,6 +20,7 @@ from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.resample import resample, resample_organs
+from napari_mpi_track.report.figures import organ_colour
 
 METADATA_KEY = "mpi_track"
 AXIS_LABELS = ("z", "y", "x")
@@ -68,7 +69,8 @@ def scan_layer_onto(
     """
     grid = display_grid(onto).grid
     resampled = resample(volume, scan_from_onto, grid)
-    return _scan_layer(volume, resampled.voxels, grid, name, maximum)
+    voxels, settings, kind = _scan_layer(volume, resampled.voxels, grid, name, maximum)
+    return voxels, {**settings, "interpolation2d": "linear"}, kind
 
 
 def organ_layer(organs: OrganLabels, name: str = "organs") -> LayerTuple:
@@ -264,8 +266,6 @@ def _same_voxels(voxels: Any, shown: NDArray[Any]) -> bool:
 
 
 def _moved(scan: Volume, voxels: Any, grid: Grid) -> Volume:
-    from dataclasses import replace
-
     return replace(scan, voxels=np.asarray(voxels), grid=grid)
 
 

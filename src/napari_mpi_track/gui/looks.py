@@ -1,13 +1,11 @@
-"""How things look in the viewer: colour maps, organ colours, limits. Nothing else decides a colour."""
+"""How scans look in the viewer: colour maps and limits. Organ colours are the report's."""
 
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi_track.errors import MeasurementError
-from napari_mpi_track.imaging.labels import Colour
 from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.imaging.volume import Modality, Volume
 
@@ -26,23 +24,6 @@ _OVERLAYS = {Modality.MPI: _HOT_IRON, Modality.PET: _COOL, Modality.SPECT: _COOL
 
 # One colour a modality, wherever its name stands beside a scan; readable on light and dark.
 MODALITY_COLOURS = {"MPI": "#d55e00", "CT": "#7f7f7f", "MR": "#7f7f7f", "PET": "#0072b2", "organs": "#009e73"}
-
-# Okabe & Ito, Color Universal Design (2008); black is left out, it would vanish on a scan.
-_OKABE_ITO: tuple[Colour, ...] = (
-    (0.902, 0.624, 0.000),
-    (0.337, 0.706, 0.914),
-    (0.000, 0.620, 0.451),
-    (0.941, 0.894, 0.259),
-    (0.000, 0.447, 0.698),
-    (0.835, 0.369, 0.000),
-    (0.800, 0.475, 0.655),
-)
-_USUAL_ORGANS = {"liver": 0, "lungs": 1, "spleen": 2, "bone": 3, "kidneys": 4, "tumour": 5, "heart": 6}
-
-
-def organ_colour(organ: str) -> Colour:
-    """Return the RGB of an organ, 0 to 1: by its name alone, so that it is the same on every day."""
-    return _OKABE_ITO[_USUAL_ORGANS.get(organ.lower(), crc32(organ.encode()) % len(_OKABE_ITO))]
 
 
 def look_of(volume: Volume, maximum: float | None = None) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """What all panels of one viewer share: the study, the day in view, the results, and the way back."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
+
+if TYPE_CHECKING:
+    from napari_mpi_track.report.run import RunSummary
 
 Day = tuple[str, float]
 
@@ -23,8 +24,6 @@ class State:
         The study now open, or none.
     subject, day
         The day in view, where one was chosen.
-    analyses
-        What is known of each (subject, day): its ``TimepointAnalysis``.
     run
         The last finished run of the study: its ``RunSummary``.
     """
@@ -32,11 +31,7 @@ class State:
     study: Study | None = None
     subject: str | None = None
     day: float | None = None
-    analyses: Mapping[Day, Any] = field(default_factory=dict)
-    run: Any = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "analyses", MappingProxyType(dict(self.analyses)))
+    run: "RunSummary | None" = None
 
     @property
     def in_view(self) -> tuple[Subject, Timepoint] | None:
@@ -45,11 +40,6 @@ class State:
             return None
         subject = self.study.subject(self.subject)
         return subject, subject.timepoint(self.day)
-
-    @property
-    def analysis(self) -> Any:
-        """The analysis of the day in view, where there is one."""
-        return None if self.subject is None or self.day is None else self.analyses.get((self.subject, self.day))
 
 
 class Session:
@@ -70,9 +60,11 @@ class Session:
     @classmethod
     def of(cls, viewer: Any) -> "Session":
         """Return the session of this viewer, the same for every panel in it."""
-        if viewer not in cls._of_viewers:
-            cls._of_viewers[viewer] = cls()
-        return cls._of_viewers[viewer]
+        # napari hands every panel its own proxy of the viewer.
+        itself = getattr(viewer, "__wrapped__", viewer)
+        if itself not in cls._of_viewers:
+            cls._of_viewers[itself] = cls()
+        return cls._of_viewers[itself]
 
     def open_study(self, study: Study) -> None:
         """Show another study, or another version of this one; results of the old one go with it."""
@@ -84,11 +76,7 @@ class Session:
         _ = new.in_view
         self._show(new)
 
-    def keep_analysis(self, subject: str, day: float, analysis: Any) -> None:
-        """Keep what was computed of one day."""
-        self._step(replace(self.state, analyses={**self.state.analyses, (subject, day): analysis}))
-
-    def keep_run(self, run: Any) -> None:
+    def keep_run(self, run: "RunSummary") -> None:
         """Keep the summary of a finished run."""
         self._step(replace(self.state, run=run))
 
@@ -106,13 +94,19 @@ class Session:
         """Take back the last step; nothing happens without one."""
         if self._past:
             self._future.append(self.state)
-            self._show(self._past.pop())
+            self._show(self._seen_from_here(self._past.pop()))
 
     def redo(self) -> None:
         """Do the last undone step again; nothing happens without one."""
         if self._future:
             self._past.append(self.state)
-            self._show(self._future.pop())
+            self._show(self._seen_from_here(self._future.pop()))
+
+    def _seen_from_here(self, other: State) -> State:
+        """Return ``other`` with the day now in view, if it is of the same study."""
+        if other.study is not self.state.study:
+            return other
+        return replace(other, subject=self.state.subject, day=self.state.day)
 
     def _step(self, new: State) -> None:
         self._past.append(self.state)

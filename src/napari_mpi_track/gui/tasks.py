@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from qtpy.QtCore import QCoreApplication, QObject, Signal
+from qtpy.QtCore import QCoreApplication, QObject, Signal  # type: ignore[attr-defined]  # qtpy exports it at run time
 
 from napari_mpi_track.errors import MpiTrackError
 
@@ -116,3 +116,8 @@ def _sentence(error: MpiTrackError) -> str:
 
 def _capitalised(words: str) -> str:
     return words[:1].upper() + words[1:]
+
+
+def unwatched() -> Progress:
+    """Return a progress that nobody looks at, for calls that run to their end."""
+    return Progress(lambda _fraction, _text: None, threading.Event())
