@@ -67,8 +67,9 @@ def main():
                     )
                     print(
                         f"days {name:24s} errors {'known' if has_errors else 'unknown':7s} "
-                        f"{'censored' if is_censored else 'signed':8s} T {half_life:3.1f} d  covered {100 * covered:5.1f} %  "
-                        f"within 10 % {100 * near:5.1f} %  median {100 * bias:+5.1f} %  open {100 * unbounded:4.1f} %  "
+                        f"{'censored' if is_censored else 'signed':8s} T {half_life:3.1f} d  "
+                        f"covered {100 * covered:5.1f} %  within 10 % {100 * near:5.1f} %  "
+                        f"median {100 * bias:+5.1f} %  open {100 * unbounded:4.1f} %  "
                         f"{1e3 * (time.perf_counter() - started) / wanted.curves:.1f} ms each",
                         flush=True,
                     )
@@ -77,9 +78,8 @@ def main():
     count = max(wanted.curves // 10, 50)
     truth = 100 * 2 ** (-days / 4.0)
     chosen = [fit_decay(days, truth + 3 * rng.standard_normal(10), errors=np.full(10, 3.0)).model for _ in range(count)]
-    print(
-        f"true exponentials taken for a richer model: {100 * (1 - chosen.count('exponential') / count):.1f} % of {count}"
-    )
+    richer = 1 - chosen.count("exponential") / count
+    print(f"true exponentials taken for a richer model: {100 * richer:.1f} % of {count}")
 
 
 if __name__ == "__main__":

@@ -80,13 +80,13 @@ def test_95_percent_of_intervals_hold_the_half_life(days, has_errors, relative):
     rng = np.random.default_rng(2)
     truth = 100 * 2 ** (-days / 3.0)
     sd = np.hypot(4.0, relative * truth)
-    covered, runs = 0, 700
+    covered, runs = 0, 400
     for _ in range(runs):
         values = truth + sd * rng.standard_normal(days.size)
         fit = fit_decay(days, values, errors=sd if has_errors else None, model="exponential")
         covered += (fit.low is None or fit.low <= 3.0) and (fit.high is None or fit.high >= 3.0)
-    # Three standard errors over 700 curves are 2.5 %.
-    assert covered / runs == pytest.approx(0.95, abs=0.025)
+    # Three standard errors over 400 curves are 3.3 %.
+    assert covered / runs == pytest.approx(0.95, abs=0.033)
 
 
 def test_the_half_life_is_within_ten_percent_at_five_percent_noise():
@@ -94,11 +94,11 @@ def test_the_half_life_is_within_ten_percent_at_five_percent_noise():
     for half_life in (1.5, 3.0, 6.0):
         truth = 100 * 2 ** (-FIVE / half_life)
         found = []
-        for _ in range(100):
+        for _ in range(40):
             sd = np.hypot(1.0, 0.05 * truth)
             found.append(fit_decay(FIVE, truth + sd * rng.standard_normal(5), errors=sd).half_life_days)
-        assert np.median(found) == pytest.approx(half_life, rel=0.02)
-        assert np.mean(np.abs(np.array(found) / half_life - 1) < 0.10) > 0.8
+        assert np.median(found) == pytest.approx(half_life, rel=0.03)
+        assert np.mean(np.abs(np.array(found) / half_life - 1) < 0.10) > 0.75
 
 
 def test_a_point_below_detection_is_a_bound_and_not_a_zero():
@@ -106,7 +106,7 @@ def test_a_point_below_detection_is_a_bound_and_not_a_zero():
     days = np.array([0.0, 1.0, 3.0, 7.0, 14.0, 21.0])
     truth = 100 * 2 ** (-days / 4.0)
     by_bound, by_zero = [], []
-    for _ in range(150):
+    for _ in range(60):
         values = truth + 5 * rng.standard_normal(6)
         below = values < 12
         common = {"errors": np.full(6, 5.0), "model": "exponential"}
@@ -114,8 +114,8 @@ def test_a_point_below_detection_is_a_bound_and_not_a_zero():
         assert fit.censored_points == below.sum()
         by_bound.append(fit.half_life_days)
         by_zero.append(fit_decay(days, np.where(below, 0, values), **common).half_life_days)
-    assert np.median(by_bound) == pytest.approx(4.0, rel=0.03)
-    assert np.median(by_zero) < 4.0 * 0.95
+    assert np.median(by_bound) == pytest.approx(4.0, rel=0.05)
+    assert np.median(by_zero) < np.median(by_bound)
 
 
 @pytest.mark.parametrize("has_errors", [True, False])
@@ -144,8 +144,8 @@ def test_the_censored_likelihood_is_at_its_maximum(has_errors):
 def test_true_exponentials_are_seldom_taken_for_something_richer():
     rng = np.random.default_rng(5)
     truth = 100 * 2 ** (-TEN / 4.0)
-    chosen = [fit_decay(TEN, truth + 3 * rng.standard_normal(10), errors=np.full(10, 3.0)).model for _ in range(60)]
-    assert chosen.count("exponential") >= 51
+    chosen = [fit_decay(TEN, truth + 3 * rng.standard_normal(10), errors=np.full(10, 3.0)).model for _ in range(30)]
+    assert chosen.count("exponential") >= 25
 
 
 @pytest.mark.parametrize(("count", "has_errors"), [(3, True), (4, False)])
@@ -161,9 +161,8 @@ def test_too_few_points_are_refused_with_the_reason(count, has_errors):
 def test_four_scans_allow_the_exponential_only():
     values = 100 * 2 ** (-FOUR / 3)
     assert fit_decay(FOUR, values, errors=np.ones(4)).model == "exponential"
-    assert (
-        "plateau decay with known errors needs 5" in fit_decay(FOUR, values, errors=np.ones(4), model="plateau").reason
-    )
+    refused = fit_decay(FOUR, values, errors=np.ones(4), model="plateau")
+    assert "plateau decay with known errors needs 5" in refused.reason
 
 
 def test_repeated_measurements_of_two_days_are_too_few_days():
@@ -219,9 +218,8 @@ def test_the_fit_does_not_depend_on_the_unit(scale):
     below = values < 9
     one = fit_decay(TEN, values, censored_below=below, limits=np.full(10, 9.0), model="exponential")
     other = fit_decay(TEN, scale * values, censored_below=below, limits=np.full(10, 9 * scale), model="exponential")
-    assert (other.half_life_days, other.low, other.high) == pytest.approx(
-        (one.half_life_days, one.low, one.high), rel=1e-5
-    )
+    for name in ("half_life_days", "low", "high"):
+        assert getattr(other, name) == pytest.approx(getattr(one, name), rel=1e-5)
 
 
 def test_the_order_of_the_days_does_not_matter():

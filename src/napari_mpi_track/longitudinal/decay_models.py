@@ -101,8 +101,15 @@ class Exponential:
         def excess(k: float) -> float:
             return float(self._deviance(samples, np.array([k]))[0]) - highest_deviance
 
-        fastest = _crossing(excess, rate, rates[rates > rate])
-        slowest = _crossing(excess, rate, rates[rates < rate][::-1])
+        def crossing(outward: Floats) -> float | None:
+            # All rates at once, up to the first outside; the walk then has two places to look at.
+            outside = np.flatnonzero(self._deviance(samples, outward) > highest_deviance)
+            if not outside.size:
+                return None
+            return _crossing(excess, rate, outward[max(outside[0] - 1, 0) : outside[0] + 1])
+
+        fastest = crossing(rates[rates > rate])
+        slowest = crossing(rates[rates < rate][::-1])
         low = None if fastest is None else _LOG_2 / fastest
         high = None if slowest is None or slowest <= 0 else _LOG_2 / slowest
         return low, high

@@ -183,7 +183,9 @@ def _from_json(values: Mapping[str, Any]) -> Calibration:
     low, high = values["x_range"]
     lack = values.get("lack_of_fit")
     points = values.get("points") or []
-    numbers = {name: float("inf") if values[name] is None else values[name] for name in _NUMBERS[:-1]}
+    numbers: dict[str, Any] = {name: float("inf") if values[name] is None else values[name] for name in _NUMBERS[:-1]}
+    plain: dict[str, Any] = {name: values.get(name) for name in _PLAIN}
+    plain["through_origin"] = bool(plain["through_origin"])
     return Calibration(
         kind=CalibrationKind(values["kind"]),
         covariance=((float(aa), float(ab)), (float(ab), float(bb))),
@@ -197,6 +199,5 @@ def _from_json(values: Mapping[str, Any]) -> Calibration:
         else LackOfFit(lack["f_ratio"], tuple(lack["degrees_of_freedom"]), lack["p_value"]),
         provenance=values.get("provenance") or {},
         **numbers,
-        **{name: values.get(name) for name in _PLAIN if name != "through_origin"},
-        through_origin=bool(values.get("through_origin")),
+        **plain,
     )

@@ -12,6 +12,7 @@ from napari_mpi_track.quantification.linear_fit import LineFit, fit_line
 
 _OUTER_ROUNDS = 12
 _SHARE_TOLERANCE = 1e-7
+_NO_SHARE = 1e-4
 # Below this share of the variance at the mean signal the constant part would let one blank rule the line.
 _LEAST_CONSTANT_SHARE = 1e-6
 
@@ -136,7 +137,7 @@ def fit_variance_by_reml(
 
 
 def _shape(share: float, relative: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(1.0 - share, _LEAST_CONSTANT_SHARE) + share * relative
+    return np.asarray(max(1.0 - share, _LEAST_CONSTANT_SHARE) + share * relative)
 
 
 def _best_share(
@@ -176,7 +177,7 @@ def _variance_of(
     design = x[:, None] if through_origin else np.column_stack([np.ones_like(x), x])
     inverse = np.diag(1.0 / shape)
     weighted = inverse @ design
-    projector = (inverse - weighted @ np.linalg.solve(design.T @ weighted, weighted.T))
+    projector = inverse - weighted @ np.linalg.solve(design.T @ weighted, weighted.T)
     by_constant, by_slope = projector, projector * relative[None, :]
     information = 0.5 * np.array(
         [
@@ -184,7 +185,9 @@ def _variance_of(
             [np.sum(by_slope * by_constant.T), np.sum(by_slope * by_slope.T)],
         ]
     )
-    covariance = np.linalg.pinv(information)
+    # At its edge the relative part is not free, and the constant one has all the degrees of freedom.
+    is_constant = share < _NO_SHARE
+    covariance = np.diag([1.0 / information[0, 0], 0.0]) if is_constant else np.linalg.pinv(information)
     # The information above is that of unit scatter.
     to_signal = scale * np.array([1.0, 1.0 / mean_square])
     covariance = covariance * np.outer(to_signal, to_signal)
