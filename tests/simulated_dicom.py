@@ -35,7 +35,7 @@ def write_series(
     series = tags.pop("SeriesInstanceUID", generate_uid())
     paths = []
     for plane, number in zip(range(len(voxels)), order, strict=True):
-        header = _header(grid, plane, voxels, syntax)
+        header = _header(grid, plane, voxels)
         header.SeriesInstanceUID = series
         header.InstanceNumber = int(number) + 1
         if scaling is not None:
@@ -60,7 +60,7 @@ def save(header: Dataset, pixels: NDArray[Any], path: Path, syntax: str = Explic
     header.save_as(path, enforce_file_format=True)
 
 
-def _header(grid: Grid, plane: int, voxels: NDArray[Any], syntax: str) -> Dataset:
+def _header(grid: Grid, plane: int, voxels: NDArray[Any]) -> Dataset:
     header = Dataset()
     header.SOPClassUID = CTImageStorage
     header.SOPInstanceUID = generate_uid()
@@ -98,7 +98,7 @@ def decimals(values: NDArray[np.float64]) -> list[str]:
 
 def write_enhanced(path: Path, voxels: NDArray[Any], grid: Grid, scaling: Sequence[tuple[float, float]]) -> None:
     """Write an Enhanced MR file: position and scaling of each frame in functional groups of its own."""
-    header = _header(grid, 0, voxels, ExplicitVRLittleEndian)
+    header = _header(grid, 0, voxels)
     header.SOPClassUID = EnhancedMRImageStorage
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
         delattr(header, keyword)

@@ -126,7 +126,7 @@ def test_stray_bits_above_the_stored_ones_are_no_part_of_the_value(tmp_path: Pat
 
 def test_a_missing_slice_is_named_and_refused(tmp_path: Path) -> None:
     write_series(tmp_path, VOXELS, GRID)[2].unlink()
-    with pytest.raises(UnreadableScanError, match="1 slice.* missing between slice 2 and 3"):
+    with pytest.raises(UnreadableScanError, match=r"1 slice.* missing between slice 2 and 3"):
         read_scan(tmp_path)
 
 

@@ -123,7 +123,7 @@ def test_a_temporary_file_keeps_the_whole_ending(tmp_path: Path) -> None:
 
 
 def test_an_unknown_ending_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(MpiTrackError, match="not written as .jpg"):
+    with pytest.raises(MpiTrackError, match=r"not written as .jpg"):
         write_volume(SCAN, tmp_path / "scan.jpg")
     assert list(tmp_path.iterdir()) == []
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from napari_mpi_track.errors import MpiTrackError, UnreadableScanError
 from napari_mpi_track.imaging.volume import Modality, Volume
@@ -62,9 +63,7 @@ def read_series(paths: Iterable[Path], declared: Declared) -> tuple[list[Volume]
     volumes: list[Volume] = []
     for group in sorted(_alike(slices), key=_series_order):
         try:
-            frames = split_by_time(group)
-            times = _times_s(frames)
-            volumes.extend(_volume(stack, declared, warnings, time) for stack, time in zip(frames, times, strict=True))
+            volumes.extend(within_reason(partial(_volumes, group, declared, warnings), group[0].file.path, "DICOM"))
         except MpiTrackError as fault:
             count = f"{len(group)} slices, " if len(group) > 1 else ""
             where = fault.file or group[0].file.path
@@ -86,7 +85,20 @@ def _parsed(paths: Iterable[Path]) -> tuple[list[Slice], Refused, int]:
 
 
 def _slices_in(path: Path) -> list[Slice]:
-    return list(slices_of(parse(path)))
+    try:
+        return list(slices_of(parse(path)))
+    except (BytesLengthException, InvalidDicomError) as fault:
+        # pydicom's own kinds, of no builtin.
+        raise DamagedScanError(f"a tag is damaged: {fault}", file=path) from fault
+
+
+def _volumes(group: list[Slice], declared: Declared, warnings: list[str]) -> list[Volume]:
+    try:
+        frames = split_by_time(group)
+        times = _times_s(frames)
+        return [_volume(stack, declared, warnings, time) for stack, time in zip(frames, times, strict=True)]
+    except BytesLengthException as fault:
+        raise DamagedScanError(f"a tag is damaged: {fault}", file=group[0].file.path) from fault
 
 
 def _without_copies(slices: list[Slice]) -> tuple[list[Slice], int]:
@@ -116,7 +128,9 @@ def _alike(slices: list[Slice]) -> list[list[Slice]]:
 
 def _same_planes(first: Slice, second: Slice) -> bool:
     for a, b in ((first.orientation, second.orientation), (first.spacing_mm, second.spacing_mm)):
-        if (a is None) != (b is None) or (a is not None and b is not None and not np.allclose(a, b, atol=_ALIKE)):
+        if (a is None) != (b is None) or (
+            a is not None and b is not None and np.max(np.abs(np.subtract(a, b))) > _ALIKE
+        ):
             return False
     return (first.position_mm is None) == (second.position_mm is None)
 

@@ -1,14 +1,19 @@
 """What DICOM tags say besides pixels and place: modality, unit, times, tracer, dose."""
 
 import re
+import struct
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
 from napari_mpi_track.imaging.volume import Modality
 
+# How pydicom's raw bytes of a type of value are laid out; the others are text. (US stands for "US or SS" too: what is
+# read here is never negative.)
+_BINARY = {"US": "H", "US or SS": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d"}
 _UNITS = {"BQML": "Bq/mL", "CNTS": "counts", "GML": "g/mL", "CM2ML": "cm2/mL", "NONE": None}
 _SYMBOLS = {
     "fluorine": "F", "carbon": "C", "nitrogen": "N", "oxygen": "O", "zirconium": "Zr", "copper": "Cu",
@@ -44,8 +49,16 @@ def number(header: Dataset, tag: int) -> float | None:
     """Return the one number of a tag (the first of several); ``None`` if absent or empty."""
     if tag not in header:
         return None
-    element = header[tag]
-    value = element.value
+    item = header.get_item(tag)
+    if isinstance(item, RawDataElement) and isinstance(item.value, bytes):
+        layout = _BINARY.get(item.VR or dictionary_VR(tag))
+        if layout is None:
+            said = text(header, tag)
+            return None if said is None else float(said.split("\\")[0])
+        size = struct.calcsize(layout)
+        order = "<" if item.is_little_endian else ">"
+        return None if len(item.value) < size else float(struct.unpack(order + layout, item.value[:size])[0])
+    value = header[tag].value
     if value is None or value == "":
         return None
     if hasattr(value, "__iter__") and not isinstance(value, (str, bytes)):

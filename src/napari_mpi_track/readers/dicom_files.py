@@ -114,7 +114,7 @@ def parse(path: Path) -> DicomFile:
         tag = stream.read(12)
     _require_image(header, path)
     frames = max(int(number(header, 0x00280008) or 1), 1)
-    shape = (frames, int(header.Rows), int(header.Columns))
+    shape = (frames, int(number(header, 0x00280010) or 0), int(number(header, 0x00280011) or 0))
     syntax = str(getattr(header.file_meta, "TransferSyntaxUID", "")) or _guessed_syntax(header)
     dtype, bits_stored = _pixel_type(header, tag, _PLAIN.get(syntax, "<"), path)
     if min(shape) < 1:
@@ -144,7 +144,7 @@ def _require_image(header: Dataset, path: Path) -> None:
         raise UnreadableScanError("an index of a medium (DICOMDIR), no scan", file=path)
     if sop_class == _SEGMENTATION:
         raise UnreadableScanError("a DICOM segmentation holds labels, no scan", file=path, remedy="read it as organs")
-    if "Rows" not in header or "Columns" not in header:
+    if 0x00280010 not in header or 0x00280011 not in header:
         what = f"{name} holds no image" if name else "a DICOM file without an image (or damaged)"
         raise UnreadableScanError(what, file=path)
     if sop_class == _DOSE:

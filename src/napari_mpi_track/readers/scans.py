@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari_mpi_track.errors import MpiTrackError, UnreadableScanError
 from napari_mpi_track.imaging.volume import Modality, Volume
-from napari_mpi_track.readers.damage import quiet, reason_of, within_reason
+from napari_mpi_track.readers.damage import reason_of, within_reason
 from napari_mpi_track.readers.declared import Declared, declare
 from napari_mpi_track.readers.formats import Format, format_of
 
@@ -208,6 +208,8 @@ def _is_voxel_file(path: Path) -> bool:
 def _dicom_folder(paths: list[Path], declared: Declared) -> tuple[list[Volume], list[Skipped]]:
     from napari_mpi_track.readers import dicom
 
-    with quiet():
-        volumes, refused = dicom.read_series(paths, declared)
+    try:
+        volumes, refused = within_reason(lambda: dicom.read_series(paths, declared), paths[0].parent, "DICOM")
+    except MpiTrackError as fault:
+        return [], [Skipped(str(fault.file), reason_of(fault))]
     return [declare(volume, declared) for volume in volumes], [Skipped(str(path), why) for path, why in refused]
