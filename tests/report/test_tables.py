@@ -32,9 +32,9 @@ from napari_mpi_track.report.tables import (
 
 # CONTRACT.md, "What `run` writes", word for word.
 CONTRACT = {
-    Measurement: "subject group day modality organ organ_volume_mm3 signal_total signal_total_sd signal_total_corrected "
-    "signal_mean signal_max background_mean noise_sd spill_in_fraction alignment_error_mm cells cells_low cells_high "
-    "iron_ng iron_ng_low iron_ng_high activity_kBq percent_id percent_id_per_g suv_mean flag",
+    Measurement: "subject group day modality organ organ_volume_mm3 signal_total signal_total_sd "
+    "signal_total_corrected signal_mean signal_max background_mean noise_sd spill_in_fraction alignment_error_mm cells "
+    "cells_low cells_high iron_ng iron_ng_low iron_ng_high activity_kBq percent_id percent_id_per_g suv_mean flag",
     RetentionRow: "subject group day modality organ reference retention_percent retention_low retention_high flag",
     DecayRow: "subject group modality organ model parameters rate_per_day half_life_days half_life_low_days "
     "half_life_high_days plateau_percent aicc r_squared points censored_points flag",

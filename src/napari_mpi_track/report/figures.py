@@ -138,7 +138,8 @@ def _line_and_bands(axes: "Axes", calibration: Calibration, reach: float) -> Non
     axes.axvline(calibration.decision_limit, color=green, linewidth=1.2, linestyle=(0, (4, 2)), label=limit)
     axes.set_xlabel("cells per sample" if calibration.x_quantity == "cells" else "iron per sample (ng)", fontsize=9)
     axes.set_ylabel(f"signal ({_signal_unit(calibration)})", fontsize=9)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.locator_params(axis="x", nbins=6)
 
 

@@ -106,11 +106,16 @@ def _alignment(alignments: Sequence[AlignmentRow]) -> list[str]:
         rows = [row for row in alignments if (row.moving, row.fixed) == (moving, fixed)]
         methods = " or ".join(dict.fromkeys(row.method for row in rows))
         errors = [row.expected_target_error_mm for row in rows if row.expected_target_error_mm is not None]
-        expected = f", expected target error {min(errors):.2f} to {max(errors):.2f} mm" if errors else ""
+        expected = f", expected target error {_span(min(errors), max(errors))} mm" if errors else ""
+        count = f"{len(rows)} alignment" + ("" if len(rows) == 1 else "s")
         doubtful = sum(row.verdict != "good" for row in rows)
         doubt = f", {doubtful} of them doubtful" if doubtful else ""
-        said.append(f"{moving} was aligned to {fixed} by {methods} ({len(rows)} alignments{expected}{doubt}).")
+        said.append(f"{moving} was aligned to {fixed} by {methods} ({count}{expected}{doubt}).")
     return said
+
+
+def _span(low: float, high: float) -> str:
+    return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
 
 
 def _retention(study: Study) -> str:

@@ -250,8 +250,11 @@ def _draw_view(axes: "Axes", view: View, colours: "LinearSegmentedColormap", flo
     extent = (0.0, wide, 0.0, high)
     grey = view.anatomy[..., np.newaxis] / 255.0 * 0.85
     heat = colours(np.clip(view.signal / top, 0, 1))[..., :3]
-    # Added, not laid over: the anatomy stays to be seen under weak signal, as in the viewer.
-    picture = np.clip(grey + np.where(view.signal[..., np.newaxis] > floor, heat, 0.0), 0, 1)
+    # Added, not laid over: the anatomy stays to be seen under weak signal, as in the viewer; under strong signal it
+    # is darkened, or every colour would wash out to white.
+    strength = np.clip(view.signal / top, 0, 1)[..., np.newaxis]
+    lit = grey * (1 - 0.75 * strength**0.5) + heat
+    picture = np.clip(np.where(view.signal[..., np.newaxis] > floor, lit, grey), 0, 1)
     pixels = np.asarray(np.rint(picture * 255), dtype=np.uint8)
     axes.imshow(pixels, extent=extent, origin="lower", interpolation="nearest", aspect="equal")
     down, across = view.spacing_mm

@@ -118,7 +118,7 @@ def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) ->
         "pictures": _pictures(study, images),
         "reference_words": _reference_words(study),
         "retention": _retention_tables(results.retention),
-        "decay": [_decay(row) for row in results.decay],
+        "decay": [_decay(row) for row in results.decay if row.subject or row.half_life_days is not None],
         "decay_pictures": [(name, f"decay, {name[6:]}") for name in images if name.startswith("decay_")],
         "budget_pictures": [(name, f"error budget, {name[7:]}") for name in images if name.startswith("budget_")],
         "corrected": any(row.signal_total_corrected is not None for row in results.measurements),
@@ -133,14 +133,14 @@ def _contents(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     sections = (
         ("missing", "What is missing", told["failures"]),
         ("study", "Study", True),
-        ("tracer", "Tracer and scanner", True),
-        ("calibration", "Calibration", True),
-        ("signal", "Signal", True),
-        ("alignment", "Alignment", told["alignments"]),
-        ("pictures", "Pictures", told["pictures"]),
         ("retention", "Retention and decay", told["retention"] or told["decay"]),
         ("organs", "Organs in cells", True),
+        ("pictures", "Pictures", told["pictures"]),
+        ("alignment", "Alignment", told["alignments"]),
+        ("calibration", "Calibration", True),
+        ("signal", "Signal", True),
         ("budget", "Error budget", told["budget_pictures"]),
+        ("tracer", "Tracer and scanner", True),
         ("radioactivity", "Radioactivity", told["radiotracers"]),
         ("methods", "Methods", True),
         ("warnings", "Warnings", told["warnings"] or told["overrides"]),
@@ -236,6 +236,7 @@ def _tracer_facts(study: Study, calibration: Calibration | None) -> Facts:
 
 def _calibration_facts(calibration: Calibration) -> Facts:
     unit = "cells" if calibration.x_quantity == "cells" else "ng iron"
+    per = "cell" if calibration.x_quantity == "cells" else "ng"
     levels = len(set(calibration.x.tolist()))
     low, high = (three_digits(x) for x in calibration.x_range)
     fit = calibration.lack_of_fit
@@ -244,17 +245,17 @@ def _calibration_facts(calibration: Calibration) -> Facts:
     return [
         ("kind", str(calibration.kind)),
         ("samples", f"{calibration.n} at {levels} levels, blanks included"),
-        ("intercept a", f"{calibration.intercept:.4g} ± {calibration.intercept_se:.2g} (SE)"),
-        ("slope b", f"{calibration.slope:.4g} ± {calibration.slope_se:.2g} (SE) per {unit.split()[0].rstrip('s')}"),
+        ("intercept a", f"{three_digits(calibration.intercept)} ± {three_digits(calibration.intercept_se)} (SE)"),
+        ("slope b", f"{calibration.slope:.4g} ± {calibration.slope_se:.2g} (SE) per {per}"),
         ("R²", f"{calibration.r_squared:.5f}"),
-        ("residual SD s(y|x)", f"{calibration.residual_sd:.3g}"),
+        ("residual SD s(y|x)", three_digits(calibration.residual_sd)),
         ("weights", f"{calibration.weights} (variance: {calibration.variance_model.form})"),
         ("range, without blanks", f"{low} to {high} {unit}"),
         ("decision limit (5 % false positives)", f"{three_digits(calibration.decision_limit)} {unit}"),
         ("detection limit (5 % missed)", f"{three_digits(calibration.detection_limit)} {unit}"),
         ("LOD, 3.3 s/b", f"{three_digits(calibration.lod_3_3_sd)} {unit}"),
         ("LOQ, 10 s/b", f"{three_digits(calibration.loq_10_sd)} {unit}"),
-        ("mean of blanks + 3 SD", None if blank is None else f"{blank:.3g} (signal)"),
+        ("mean of blanks + 3 SD", None if blank is None else f"{three_digits(blank)} (signal)"),
         ("lack of fit", None if fit is None else f"F = {fit.f_ratio:.3g}, p = {fit.p_value:.2g}"),
         ("measured as", None if calibration.metric is None else f"{calibration.metric} signal"),
         ("rule of the total", calibration.total_rule),
@@ -402,13 +403,10 @@ def _organ_columns(calibration: Calibration | None) -> list[tuple[str, bool, Any
         ("signal total ± SD", True, _signal_in_words),
         ("corrected signal", True, lambda row: number_in_words(row.signal_total_corrected)),
         ("spill-in (%)", True, lambda row: _percent(row.spill_in_fraction)),
-        ("mean", True, lambda row: number_in_words(row.signal_mean)),
-        ("maximum", True, lambda row: number_in_words(row.signal_max)),
         ("kBq", True, lambda row: number_in_words(row.activity_kBq)),
         ("%ID", True, lambda row: number_in_words(row.percent_id)),
         ("%ID/g", True, lambda row: number_in_words(row.percent_id_per_g)),
         ("SUV mean", True, lambda row: number_in_words(row.suv_mean)),
-        ("volume (mm³)", True, lambda row: number_in_words(row.organ_volume_mm3)),
         ("flags", False, lambda row: flags_in_words(row.flag)),
     ]
 
@@ -416,12 +414,13 @@ def _organ_columns(calibration: Calibration | None) -> list[tuple[str, bool, Any
 def _signal_in_words(row: Measurement) -> str:
     if row.signal_total is None:
         return ""
-    sd = "" if row.signal_total_sd is None else f" ± {row.signal_total_sd:.2g}"
+    sd = "" if row.signal_total_sd is None else f" ± {three_digits(row.signal_total_sd)}"
     return three_digits(row.signal_total) + sd
 
 
 def _percent(part: float | None) -> str:
-    return "" if part is None else f"{100 * part:.0f}"
+    # + 0.0: no "-0".
+    return "" if part is None else f"{round(100 * part) + 0.0:.0f}"
 
 
 def _flags(results: StudyResults) -> list[tuple[str, str]]:

@@ -120,11 +120,10 @@ def timepoint_key(study: Study, subject: Subject, timepoint: Timepoint, hashes: 
     settings = replace(study, name="", subjects=(), reference="injected")
     person = replace(subject, timepoints=(), scores={})
     parts = [settings, person, [day for day in days if day is not None]]
-    text = {
-        "versions": versions(),
-        "settings": plain(parts, hashes.folder),
-        "inputs": hashes.of(parts),
-    }
+    inputs = hashes.of(parts)
+    # The study file's text is no input: what it says is in the settings, and a comment or another subject is not.
+    inputs.pop(told_from(hashes.folder, study.file), None)
+    text = {"versions": versions(), "settings": plain(parts, hashes.folder), "inputs": inputs}
     return hashlib.sha256(json.dumps(text, sort_keys=True).encode()).hexdigest()
 
 

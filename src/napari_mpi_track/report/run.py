@@ -158,8 +158,18 @@ def _results(study: Study, finished: Sequence[FinishedTimepoint]) -> tuple[Study
         tuple(row for timepoint in finished for row in timepoint.alignments),
         study_calibration(study),
     )
-    told = [f"{t.subject}, day {t.day:g}: {text}" for t in finished for text in t.warnings]
-    return results, tuple(dict.fromkeys((*told, *analysis.warnings)))
+    return results, tuple(dict.fromkeys((*_told_once(finished), *analysis.warnings)))
+
+
+def _told_once(finished: Sequence[FinishedTimepoint]) -> list[str]:
+    """Return the timepoints' warnings, the same one of several days as one sentence."""
+    days: dict[tuple[str, str], list[str]] = {}
+    for timepoint in finished:
+        for text in timepoint.warnings:
+            days.setdefault((timepoint.subject, text), []).append(f"{timepoint.day:g}")
+    return [
+        f"{subject}, day{'s' if len(on) > 1 else ''} {', '.join(on)}: {text}" for (subject, text), on in days.items()
+    ]
 
 
 def _measure_all(

@@ -96,9 +96,9 @@ def three_digits(value: float) -> str:
     """Return ``value`` for reading: three significant digits, thousands set apart by commas."""
     if value == 0 or not isfinite(value):
         return "0" if value == 0 else "not finite"
-    decimals = 2 - floor(log10(abs(value)))
-    rounded = round(value, decimals)
-    return f"{rounded:,.{max(decimals, 0)}f}" if abs(rounded) >= 1e-3 else f"{value:.2e}"
+    rounded = float(f"{value:.3g}")
+    decimals = max(2 - floor(log10(abs(rounded))), 0)
+    return f"{rounded:,.{decimals}f}" if abs(rounded) >= 1e-3 else f"{value:.2e}"
 
 
 def cells_in_words(row: Measurement) -> str:
@@ -122,9 +122,12 @@ def _amount_in_words(value: float | None, low: float | None, high: float | None,
 def uncorrected_in_words(row: Measurement, calibration: Calibration | None) -> str:
     """Return the apparent cells an organ would have had without spill-over correction; '' where none was done."""
     counted = row.cells is not None or row.cells_high is not None
-    if calibration is None or calibration.x_quantity != "cells" or calibration.metric == "maximum" or not counted:
+    if row.signal_total is None or not row.signal_total_corrected or not counted:
         return ""
-    if row.signal_total is None or row.signal_total_corrected is None:
+    if row.modality != "MPI":
+        # Cells are proportional to activity: there is no intercept.
+        return "" if row.cells is None else three_digits(row.cells * row.signal_total / row.signal_total_corrected)
+    if calibration is None or calibration.x_quantity != "cells" or calibration.metric == "maximum":
         return ""
     cells = (row.signal_total - calibration.intercept) / calibration.slope
     return three_digits(cells) if cells > calibration.decision_limit else "not detected"

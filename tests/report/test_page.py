@@ -1,0 +1,166 @@
+"""The report: complete, closed in itself, honest about what is missing."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_examples import example_calibration, example_measurements, example_study
+
+from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, RetentionRow
+from napari_mpi_track.longitudinal.study import Radiotracer, Study
+from napari_mpi_track.report.methods_text import NOT_VIABILITY, methods_paragraph
+from napari_mpi_track.report.page import report_page
+from napari_mpi_track.report.provenance import InputHashes, provenance_of
+from napari_mpi_track.report.results import Failure, StudyResults
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Checked(HTMLParser):
+    """Reads a page as a browser without a network would: tags closed, nothing fetched."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.fetched: list[str] = []
+        self.anchors: set[str] = set()
+        self.links: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+        if told.get("id"):
+            self.anchors.add(str(told["id"]))
+        if tag == "a":
+            self.links.append(str(told.get("href")))
+        self.fetched += [str(told[name]) for name in ("src", "srcset") if told.get(name)]
+        assert tag not in ("script", "link", "iframe")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def example_results() -> StudyResults:
+    measured = tuple(row for day in (0.0, 1.0) for row in example_measurements("m01", day))
+    retention = (
+        RetentionRow("m01", "labelled", 0.0, "MPI", "liver", "injected", 42.0, 40.0, 44.0),
+        RetentionRow("m01", "labelled", 1.0, "MPI", "liver", "injected", None, 0.0, 3.1, "below_detection"),
+    )
+    decay = (
+        DecayRow(
+            "m01", "labelled", "MPI", "liver", "exponential", '{"amplitude": 42.0, "rate_per_day": 0.2}', 0.2, 3.47,
+            3.1, None, None, 12.0, 0.98, 4, 1, "no_finite_interval",
+        ),
+    )  # fmt: skip
+    alignment = AlignmentRow(
+        "m01", 1.0, "MPI", "anatomy", "fiducials", "rigid", "doubtful", "2 of 4 markers disagree by 1.8 mm", 0.2, 0.4,
+        None, "transforms/a.tfm",
+    )  # fmt: skip
+    budget = (BudgetRow("m01", 1.0, "MPI", "liver", "noise", 4.0, False),)
+    return StudyResults(measured, retention, decay, budget, (alignment,), example_calibration())
+
+
+def page_of(study: Study, results: StudyResults, **told: Any) -> Checked:
+    provenance = provenance_of(
+        study, InputHashes(study), seeds={"registration": 0}, overrides=told.get("overrides", [])
+    )
+    figures = {
+        "calibration.svg": b"<svg/>", "overlay_m01_day1_MPI.png": b"png", "overlay_m01_day1_MPI.svg": b"<svg/>",
+        "decay_m01.svg": b"<svg/>", "retention.svg": b"<svg/>", "budget_MPI.svg": b"<svg/>",
+    }  # fmt: skip
+    return Checked(report_page(study, results, figures, told.get("failures", ()), told.get("warnings", ()), provenance))
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return example_study(tmp_path, ("m01",))
+
+
+def test_the_page_is_whole_and_fetches_nothing(study: Study) -> None:
+    page = page_of(study, example_results())
+    assert page.fetched
+    assert all(source.startswith("data:image/") for source in page.fetched)
+    assert all(link.startswith("#") and link[1:] in page.anchors for link in page.links)
+
+
+def test_names_are_text_and_never_markup(study: Study) -> None:
+    text = page_of(study, example_results(), warnings=["<script>alert(1)</script>"]).text
+    assert "Cells <in> the & mouse" in text
+    assert "<script>alert(1)</script>" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "not detected (< 3,120 cells)", "176,000 (168,000 to 184,000)", "spill over dominated",
+        "most of the signal came from neighbouring organs", "in-cells", "decision limit", "LOD, 3.3 s/b", "LOQ, 10 s/b",
+        "2 of 4 markers disagree by 1.8 mm", "doubtful", "42.0 (40.0 to 44.0)", "not detected (< 3.10)", "3.47",
+        "at least 3.10", "geometric transfer matrix", "separable gaussian point spread of FWHM 2.5 x 2.5 x 2.5 mm",
+        "ProMag", "B7", "labelled cells", "2026-03-01 09:30", "SHA-256", "m01_organs.nii.gz", "registration: 0",
+        "not stated",
+    ],
+)  # fmt: skip
+def test_the_report_holds_what_a_reader_must_know(study: Study, words: str) -> None:
+    assert words in page_of(study, example_results()).text
+
+
+def test_signal_is_not_viability_stands_in_the_report_and_in_the_methods(study: Study) -> None:
+    assert page_of(study, example_results()).text.count(NOT_VIABILITY) == 2
+
+
+def test_what_is_missing_stands_on_top(study: Study) -> None:
+    text = page_of(study, example_results(), failures=[Failure("m01", -1.0, "the file is cut short")]).text
+    assert "1 of 4 timepoints" in text
+    assert "m01, day -1 (before injection): the file is cut short" in text
+    assert text.index("the file is cut short") < text.index("Retention and decay Retention")
+
+
+def test_overrides_are_told(study: Study) -> None:
+    text = page_of(study, example_results(), overrides=["calibration_overridden: m01, day 1, MPI"]).text
+    assert "Overridden by the user" in text
+    assert "calibration_overridden: m01, day 1, MPI" in text
+
+
+def test_the_radiotracer_stands_with_its_half_life(study: Study) -> None:
+    tracer = Radiotracer("89Zr", 10.0, 0.1, None, 20.0)
+    labelled = replace(study, subjects=(replace(study.subjects[0], radiotracer=tracer),))
+    text = page_of(labelled, example_results()).text
+    assert re.search(r"89Zr 78\.4\d* 10\.0 0\.100 not stated 20\.0", text)
+
+
+def test_a_study_of_nothing_says_so_without_a_fault(study: Study) -> None:
+    bare = replace(study, calibration=None, psf=None, spill_over=False, tracer=None, name="")
+    page = page_of(bare, StudyResults())
+    assert "Nothing was measured." in page.text
+    assert "No calibration was given" in page.text
+    for word in ("None", "nan", "Undefined"):
+        assert not re.search(rf"\b{word}\b", page.text)
+
+
+def test_the_methods_claim_no_more_than_was_done(study: Study) -> None:
+    results = example_results()
+
+    def methods(changed: Study, calibration: Any = results.calibration) -> str:
+        return methods_paragraph(changed, calibration, results.measurements, results.alignments, results.decay)
+
+    assert "Rousset" in methods(study)
+    assert "No correction for spill-over" in methods(replace(study, spill_over=False))
+    assert "saturation" not in methods(study)
+    assert "No calibration was given" in methods(study, None)
+    assert "(1 alignments" not in methods(study)
+    assert "1 alignment, expected target error 0.40 mm, 1 of them doubtful" in methods(study)
