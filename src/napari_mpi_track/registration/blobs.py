@@ -192,10 +192,10 @@ def _fit(
     high = np.minimum(centre + half + 1, grid.shape)
     if np.any(high - low < 4):
         return None
-    patch = voxels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    near = voxels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
     # Voxels much finer than the blob only cost time: the mean over blocks keeps what they say of the centre.
-    steps = np.maximum(1, (np.asarray(patch.shape) // 8).astype(int))
-    patch = block_average(patch, (int(steps[0]), int(steps[1]), int(steps[2]))).astype(np.float64)
+    steps = np.maximum(1, (np.asarray(near.shape) // 8).astype(int))
+    patch = block_average(near, (int(steps[0]), int(steps[1]), int(steps[2]))).astype(np.float64)
     offset = low + (steps - 1) / 2
     axes_mm = grid.lps_from_index[:3, :3] * steps
     first = np.concatenate([(start - offset) / steps, np.log(sd_mm / (grid.spacing_mm * steps))])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, optimize
+from scipy import optimize
 
 from napari_mpi_track.errors import AlignmentError, MeasurementError
 from napari_mpi_track.imaging.transform import Transform
@@ -24,15 +24,19 @@ from napari_mpi_track.registration.similarity import Comparison, Picture, compar
 
 _COARSE_VOXELS = 30_000
 _COARSE_SAMPLES = 4_000
-_SEARCHED_FURTHER = 8
-_REFINED = 3
-# Voxels of the levels of the refinement, coarse to fine; each is a block average of the scan itself.
-_LEVELS = (60_000, 400_000, 3_000_000)
+_SEARCHED_FURTHER = 6
+_REFINED = 2
+# Levels from coarse to fine, in voxels; each is a block average of the scan itself.
+_MEDIUM_VOXELS = 80_000
 _MEDIUM_SAMPLES = 8_000
-_SAMPLES_PER_LEVEL = 20_000
-_JUDGED_ON = 60_000
+_FINE_VOXELS = 3_000_000
+_FINE_SAMPLES = 12_000
+# A joint histogram needs more of them than a correlation.
+_FINE_SAMPLES_ACROSS = 30_000
+_JUDGED_VOXELS = 400_000
+_JUDGED_SAMPLES = 40_000
 # The error of simulated mice's alignments, per axis, as a part of the finest level's voxel (benchmarks/alignment).
-_VOXEL_PART = 0.15
+_VOXEL_PART = 0.1
 
 Matrix = NDArray[np.float64]
 Progress = Callable[[float, str], None]
@@ -92,23 +96,21 @@ def align_intensity(
     else:
         watch.at(0.05, "searching over poses")
         starts = _best_starts(coarse, first, second, centre, radius, watch)
-    judge = compared(first.binned(_LEVELS[1]), second.binned(_LEVELS[1]), same, _JUDGED_ON, seed)
-    medium = compared(first.binned(_LEVELS[0]), second.binned(_LEVELS[0]), same, _MEDIUM_SAMPLES, seed)
+    judge = compared(first.binned(_JUDGED_VOXELS), second.binned(_JUDGED_VOXELS), same, _JUDGED_SAMPLES, seed)
+    medium = compared(first.binned(_MEDIUM_VOXELS), second.binned(_MEDIUM_VOXELS), same, _MEDIUM_SAMPLES, seed)
     rough = []
     for number, start in enumerate(starts):
         watch.at(0.3 + 0.3 * number / len(starts), f"comparing pose {number + 1} of {len(starts)}")
         rough.append(_climbed(medium, start, centre, radius, 0.02 * radius)[1])
     rough.sort(key=lambda matrix: -judge.metric(matrix))
-    best = rough[0]
-    for number, most in enumerate(_LEVELS[1:]):
-        watch.at(0.6 + 0.2 * number, "refining the best pose")
-        best = _refined(first.binned(most), second.binned(most), best, same, seed, centre, watch)
+    watch.at(0.6, "refining the best pose")
+    fine = first.binned(_FINE_VOXELS), second.binned(_FINE_VOXELS)
+    best = _refined(*fine, rough[0], same, seed, centre, watch)
     others = [judge.metric(other) for other in rough[1:] if apart(other, best, centre, radius) > 0.1 * radius]
     found = _Found(best, judge.metric(before), judge.metric(best), max(others, default=None), judge.body_overlap(best))
     verdict, reason = _judged(found, same)
     watch.at(1.0, "aligned")
-    voxel = float(first.binned(_LEVELS[-1]).grid.spacing_mm.max())
-    voxel = max(voxel, float(second.binned(_LEVELS[-1]).grid.spacing_mm.max()))
+    voxel = max(float(picture.grid.spacing_mm.max()) for picture in fine)
     return Alignment(
         Transform(best),
         method="intensity",
@@ -213,11 +215,14 @@ def _climbed(coarse: Comparison, start: Matrix, centre: Matrix, radius: float, s
         shift[:3, :3], shift[:3, 3] = rotation, centre - rotation @ centre + movement[3:]
         return np.asarray(start @ shift)
 
-    answer = optimize.minimize(
-        lambda movement: -coarse.metric(moved(movement)),
+    def unlikeness(movement: Matrix) -> float:
+        return -coarse.metric(moved(movement))
+
+    answer: Any = optimize.minimize(
+        unlikeness,
         np.zeros(6),
         method="Powell",
-        options={"maxfev": 220, "xtol": 0.05, "ftol": 1e-4, "direc": step * np.eye(6)},
+        options={"maxfev": 160, "xtol": 0.05, "ftol": 1e-4, "direc": step * np.eye(6)},
     )
     return -float(answer.fun), moved(np.asarray(answer.x))
 
@@ -236,16 +241,16 @@ def _refined(
 
     from napari_mpi_track.imaging.itk import array_to_itk
 
-    around = ndimage.binary_dilation(fixed.body, iterations=2)
+    where = fixed.compared_where
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(1)
     if same:
         method.SetMetricAsCorrelation()
     else:
         method.SetMetricAsMattesMutualInformation(32)
-    method.SetMetricFixedMask(array_to_itk(around, fixed.grid))
+    method.SetMetricFixedMask(array_to_itk(where, fixed.grid))
     method.SetMetricSamplingStrategy(method.RANDOM)
-    share = min(1.0, _SAMPLES_PER_LEVEL / max(int(around.sum()), 1))
+    share = min(1.0, (_FINE_SAMPLES if same else _FINE_SAMPLES_ACROSS) / max(int(where.sum()), 1))
     method.SetMetricSamplingPercentage(share, seed + 1)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsGradientDescentLineSearch(

@@ -146,7 +146,7 @@ def _triangles(
     # A triangle nearly on a line says nothing of the turn about that line.
     height = 2 * areas / longest
     found, height = found[height > 1.0], height[height > 1.0]
-    return found[np.argsort(-height, kind="stable")[:_MOST_TRIANGLES]]
+    return np.asarray(found[np.argsort(-height, kind="stable")[:_MOST_TRIANGLES]])
 
 
 def _alike(looks: NDArray[np.float64]) -> NDArray[np.bool_]:

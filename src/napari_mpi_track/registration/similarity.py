@@ -1,6 +1,7 @@
 """How alike two scans are under a transform, evaluated at a fixed set of points."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +23,29 @@ _CT_RANGE_HU = (-300.0, 300.0)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """A scan made ready for comparison: clamped voxels between 0 and 1 on ``grid``, and where the body is."""
+    """A scan made ready for comparison: clamped voxels between 0 and 1 on ``grid``, and where the body is.
+
+    ``mask`` is where the user wants scans compared; ``None`` is in and just around the body.
+    """
 
     voxels: NDArray[np.float32]
     body: NDArray[np.bool_]
     grid: Grid
+    mask: NDArray[np.bool_] | None = None
+
+    @property
+    def compared_where(self) -> NDArray[np.bool_]:
+        """Where scans are compared, shape as the voxels: the mask, or the body and two voxels around it."""
+        if self.mask is not None:
+            return self.mask
+        return np.asarray(ndimage.binary_dilation(self.body, iterations=2))
 
     def binned(self, most_voxels: int) -> "Picture":
         """Return block averages, of no more than ``most_voxels`` voxels."""
         steps = block_steps(self.grid, most_voxels)
         body = block_average(self.body, steps) >= 0.5
-        return Picture(block_average(self.voxels, steps), body, block_grid(self.grid, steps))
+        mask = None if self.mask is None else block_average(self.mask, steps) >= 0.5
+        return Picture(block_average(self.voxels, steps), body, block_grid(self.grid, steps), mask)
 
 
 def prepared(volume: Volume, mask: NDArray[np.bool_] | None = None) -> Picture:
@@ -43,7 +56,7 @@ def prepared(volume: Volume, mask: NDArray[np.bool_] | None = None) -> Picture:
     MeasurementError
         If the scan shows no body.
     """
-    body = find_body(volume) if mask is None else np.asarray(mask, dtype=bool)
+    body = find_body(volume)
     margin = np.ceil(4.0 / volume.grid.spacing_mm).astype(int)
     inside = (
         np.argwhere(np.any(body, axis=(1, 2))),
@@ -63,7 +76,8 @@ def prepared(volume: Volume, mask: NDArray[np.bool_] | None = None) -> Picture:
     matrix = volume.grid.lps_from_index.copy()
     matrix[:3, 3] = volume.grid.lps_from(low)
     planes, rows, columns = scaled.shape
-    return Picture(scaled, body, Grid((planes, rows, columns), matrix, volume.grid.frame))
+    grid = Grid((planes, rows, columns), matrix, volume.grid.frame)
+    return Picture(scaled, body, grid, None if mask is None else mask[box])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,19 +118,18 @@ class Comparison:
         return float(both / max(int(there.sum() + self.in_body.sum()), 1))
 
     def _looked_up(
-        self, transform: NDArray[np.float64], voxels: NDArray[np.float32], order: int
+        self, transform: NDArray[np.float64], voxels: NDArray[np.float32], order: Literal[0, 1]
     ) -> NDArray[np.float64]:
         index_from_fixed = self.moving.grid.index_from_lps @ transform
         index = index_from_fixed[:3, :3] @ self.points_mm.T + index_from_fixed[:3, 3:]
-        return np.asarray(
-            ndimage.map_coordinates(voxels, index, output=np.float64, order=order, mode="constant", cval=0.0)
-        )
+        found = np.empty(len(self.points_mm))
+        ndimage.map_coordinates(voxels, index, output=found, order=order, mode="constant", cval=0.0)
+        return found
 
 
 def compared(fixed: Picture, moving: Picture, same_modality: bool, count: int, seed: int) -> Comparison:
-    """Return a comparison at ``count`` random points in and just around the fixed body."""
-    around = ndimage.binary_dilation(fixed.body, iterations=2)
-    index = np.argwhere(around)
+    """Return a comparison at ``count`` random points where the fixed picture is to be compared."""
+    index = np.argwhere(fixed.compared_where)
     rng = np.random.default_rng(seed)
     if len(index) > count:
         index = index[np.sort(rng.choice(len(index), count, replace=False))]

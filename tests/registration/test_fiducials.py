@@ -1,0 +1,184 @@
+"""Fiducials: closed form, pairing, detection and the error that is stated."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from napari_mpi_track.errors import AlignmentError
+from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.points import Points
+from napari_mpi_track.imaging.transform import Transform
+from napari_mpi_track.imaging.volume import Modality, Volume
+from napari_mpi_track.registration.alignment import Verdict
+from napari_mpi_track.registration.blobs import find_blobs
+from napari_mpi_track.registration.closed_form import closed_form
+from napari_mpi_track.registration.fiducials import align_fiducials, error_covariance, markers_given
+
+LAYOUT = np.array([[13.5, 2, 22], [-13.8, -1, 9], [12.6, -3.5, -15], [-2.5, -13, -28]])
+
+
+def posed(seed: int, degrees: float = 180.0) -> Transform:
+    rng = np.random.default_rng(seed)
+    rotation = Rotation.from_rotvec(np.radians(rng.uniform(0, degrees)) * _unit(rng)).as_matrix()
+    return Transform.from_parts(rotation, rng.uniform(-30, 30, 3))
+
+
+def _unit(rng: np.random.Generator) -> np.ndarray:
+    axis = rng.standard_normal(3)
+    return axis / np.linalg.norm(axis)
+
+
+def given_points(positions: np.ndarray, prefix: str = "p") -> Points:
+    return Points([f"{prefix}{k}" for k in range(len(positions))], positions)
+
+
+def balls(centres: np.ndarray, grid: Grid, sd_mm: float, height: float) -> np.ndarray:
+    """Gaussian blobs averaged over 4 x 4 x 4 points a voxel: what a scanner with that blur shows."""
+    offsets = (np.arange(4) - 1.5) / 4
+    planes, rows, columns = (np.arange(n)[:, None] + offsets for n in grid.shape)
+    total = np.zeros(grid.shape)
+    for centre in grid.index_from(centres):
+        lines = [
+            np.exp(-0.5 * ((x - c) * s / sd_mm) ** 2).mean(axis=1)
+            for x, c, s in zip((planes, rows, columns), centre, grid.spacing_mm, strict=True)
+        ]
+        total += height * np.einsum("i,j,k->ijk", *lines)
+    return total
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10_000), scale=st.floats(0.8, 1.25))
+def test_the_closed_form_agrees_with_scipy_and_finds_the_scale(seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    here, pose = rng.uniform(-20, 20, (5, 3)), posed(seed)
+    linear = scale * pose.target_from_source[:3, :3]
+    there = here @ linear.T + 3.0
+    found, translation = closed_form(here[None], there[None], scaled=True)
+    np.testing.assert_allclose(found[0], linear, atol=1e-9)
+    np.testing.assert_allclose(translation[0], 3.0, atol=1e-8)
+    noisy = pose.map(here) + rng.normal(0, 0.5, here.shape)
+    rigid, _ = closed_form(here[None], noisy[None], scaled=False)
+    oracle, _ = Rotation.align_vectors(noisy - noisy.mean(axis=0), here - here.mean(axis=0))
+    np.testing.assert_allclose(rigid[0], oracle.as_matrix(), atol=1e-7)
+
+
+def test_a_mirrored_scan_is_never_fitted_by_a_mirror() -> None:
+    there = LAYOUT * [1, 1, -1]
+    linear, _ = closed_form(LAYOUT[None], there[None], scaled=False)
+    assert np.linalg.det(linear[0]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_markers_are_paired_without_names_among_extra_points_and_with_one_missing(seed: int) -> None:
+    rng, pose = np.random.default_rng(seed), posed(seed)
+    markers = np.vstack([LAYOUT, [[3, 13.5, 5]]])
+    extra = rng.uniform(-30, 30, (6, 3))
+    here = np.vstack([markers, extra[:3]])[rng.permutation(8)]
+    there = pose.map(np.vstack([markers[1:], rng.uniform(-30, 30, (5, 3))]))[rng.permutation(9)]
+    there = there + rng.normal(0, 0.06, there.shape)
+    found = align_fiducials(markers_given(given_points(here, "ct ")), markers_given(given_points(there, "mpi ")))
+    np.testing.assert_allclose(found.moving_from_fixed.map(LAYOUT), pose.map(LAYOUT), atol=0.6)
+    assert found.verdict is Verdict.GOOD, found.reason
+
+
+def test_points_of_shared_names_are_paired_by_name_in_any_order() -> None:
+    pose = posed(4)
+    fixed = Points(["a", "b", "c", "d"], LAYOUT)
+    moving = Points(["d", "a", "c", "b"], pose.map(LAYOUT)[[3, 0, 2, 1]])
+    found = align_fiducials(markers_given(fixed), markers_given(moving))
+    assert found.pairs == (("a", "a"), ("b", "b"), ("c", "c"), ("d", "d"))
+    np.testing.assert_allclose(found.moving_from_fixed.target_from_source, pose.target_from_source, atol=1e-9)
+
+
+def test_a_symmetric_layout_is_said_to_be_ambiguous() -> None:
+    square = np.array([[10.0, 10, 0], [10, -10, 0], [-10, -10, 0], [-10, 10, 0]])
+    there = posed(1).map(square)
+    found = align_fiducials(markers_given(given_points(square, "a")), markers_given(given_points(there, "b")))
+    assert found.verdict is Verdict.DOUBTFUL
+    assert "ambiguous" in found.reason
+    assert any("one plane" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("positions", "said"),
+    [(LAYOUT[:2], "three fiducials"), (np.outer([0.0, 10, 25, 31], [1, 2, 2]) / 3, "one line")],
+)
+def test_too_few_or_collinear_fiducials_are_refused(positions: np.ndarray, said: str) -> None:
+    points = given_points(positions)
+    with pytest.raises(AlignmentError, match=said):
+        align_fiducials(markers_given(points), markers_given(points))
+
+
+def test_points_of_other_distances_are_refused() -> None:
+    with pytest.raises(AlignmentError, match="same distances"):
+        align_fiducials(markers_given(given_points(LAYOUT, "a")), markers_given(given_points(LAYOUT * 1.7, "b")))
+
+
+def test_the_expected_target_error_is_that_of_fitzpatrick_and_west() -> None:
+    fle = 0.3
+    covariance = np.tile(np.eye(3) * fle**2 / 3, (4, 1, 1))
+    target = np.array([4.0, -7.0, 11.0])
+    ours = np.sqrt(np.trace(error_covariance(LAYOUT, covariance, np.ones(4), target)[3:, 3:]))
+    # Fitzpatrick & West 2001, equation for the expected TRE about the principal axes.
+    centred = LAYOUT - LAYOUT.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred)
+    total = 0.0
+    for axis in axes:
+        arm = (target - LAYOUT.mean(axis=0)) - ((target - LAYOUT.mean(axis=0)) @ axis) * axis
+        arms = centred - np.outer(centred @ axis, axis)
+        total += (arm @ arm) / np.mean(np.sum(arms**2, axis=1))
+    assert ours == pytest.approx(np.sqrt(fle**2 / 4 * (1 + total / 3)), rel=1e-9)
+
+
+def test_the_stated_error_of_named_points_is_the_true_one_over_many_scans() -> None:
+    rng = np.random.default_rng(0)
+    target, true, stated = np.array([[5.0, -5.0, 10.0]]), [], []
+    for seed in range(300):
+        pose = posed(seed)
+        moved = pose.map(LAYOUT) + rng.normal(0, 0.2, LAYOUT.shape)
+        found = align_fiducials(markers_given(given_points(LAYOUT)), markers_given(given_points(moved)))
+        true.append(np.sum((found.moving_from_fixed.map(target) - pose.map(target)) ** 2))
+        stated.append(found.target_error_mm(target)[0] ** 2)
+    # 300 draws of a sum of squares: its relative SD is about 5 %, of its root about 2.5 %.
+    assert np.sqrt(np.mean(stated)) == pytest.approx(np.sqrt(np.mean(true)), rel=0.1)
+
+
+def test_blobs_are_centred_within_their_stated_error_beside_a_lit_organ() -> None:
+    grid = Grid.from_spacing((60, 40, 40), (1.0, 1.0, 1.0), (-19.5, -20.2, -30.1))
+    rng = np.random.default_rng(3)
+    scan = balls(LAYOUT, grid, 1.27, 20.0) + balls(np.array([[4.0, -2.0, 13.0]]), grid, 4.0, 60.0)
+    scan += rng.normal(0, 0.4, grid.shape)
+    blobs = find_blobs(Volume(scan.astype(np.float32), grid, Modality.MPI))
+    for marker in LAYOUT:
+        nearest = min(blobs, key=lambda b: np.linalg.norm(b.position_mm - marker))
+        error = np.linalg.norm(nearest.position_mm - marker)
+        assert error < 0.1
+        assert error < 4 * nearest.sd_mm
+        assert nearest.fwhm_mm == pytest.approx(1.27 * 2.355, rel=0.1)
+
+
+@pytest.mark.parametrize("height", [900.0, -400.0])
+def test_bright_and_dark_balls_are_found_on_an_anisotropic_oblique_mr(height: float) -> None:
+    grid = Grid.from_spacing((90, 80, 90), (0.8, 0.5, 0.45), (-20, -20, -36))
+    turned = Grid(grid.shape, posed(5).target_from_source @ grid.lps_from_index)
+    scan = 500 + balls(LAYOUT, grid, 0.9, height) + np.random.default_rng(1).normal(0, 10, grid.shape)
+    blobs = find_blobs(Volume(scan.astype(np.float32), turned, Modality.MR))
+    for marker in posed(5).map(LAYOUT):
+        nearest = min(blobs, key=lambda b: np.linalg.norm(b.position_mm - marker))
+        assert np.linalg.norm(nearest.position_mm - marker) < 0.05
+        assert np.sign(nearest.amplitude) == np.sign(height)
+
+
+def test_every_order_of_the_same_points_gives_the_same_transform() -> None:
+    pose = posed(9)
+    results = []
+    for order in list(permutations(range(4)))[::5]:
+        fixed, moving = given_points(LAYOUT[list(order)], "a"), given_points(pose.map(LAYOUT), "b")
+        found = align_fiducials(markers_given(fixed), markers_given(moving))
+        results.append(found.moving_from_fixed.target_from_source)
+    for result in results:
+        np.testing.assert_allclose(result, pose.target_from_source, atol=1e-9)
