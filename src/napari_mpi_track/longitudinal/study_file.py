@@ -1,7 +1,7 @@
 """study.yaml <-> Study: read strictly, every fault listed at once with its line."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast
@@ -32,7 +32,9 @@ from napari_mpi_track.longitudinal.study_schema import (
     TimepointText,
 )
 
+_PARSER_SLIPS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, AssertionError)
 _LARGEST_FILE = 2_000_000
+_DEEPEST = 30
 _ALIGNMENTS = ("frame", "fiducials", "intensity", "moments")
 Place = tuple[str | int, ...]
 
@@ -63,6 +65,26 @@ def load_study(path: str | Path) -> Study:
     raise _fault_list(file, faults)
 
 
+# What stands in for a needed value that is missing or at fault, so that the rest is checked too; the faults that
+# are told already keep it from ever being used.
+_STAND_INS: dict[str, Any] = {
+    "schema": 1,
+    "id": "(without id)",
+    "path": ".",
+    "shape": "gaussian",
+    "fwhm_mm": 1.0,
+    "mpi": ".",
+    "pet": ".",
+    "table": ".",
+    "kind": "in-cells",
+    "x": "cells",
+    "signal": "signal",
+    "isotope": "89Zr",
+    "timepoints": [{"day": 0, "signal": 0}],
+    "subjects": [{"id": "(none)", "timepoints": [{"day": 0, "signal": 0}]}],
+}
+
+
 def _validated(tree: Any) -> tuple[StudyText | None, list[tuple[int | None, str]]]:
     """Return the document with everything at fault left out (None if too little is left), and the faults.
 
@@ -74,32 +96,58 @@ def _validated(tree: Any) -> tuple[StudyText | None, list[tuple[int | None, str]
         try:
             return StudyText.model_validate(plain), faults
         except ValidationError as error:
-            found = error.errors()
-        faults += [(_line(tree, fault["loc"]), _wording(fault)) for fault in found]
-        if any(fault["type"] == "missing" for fault in found):
-            break
-        for fault in found:
-            _leave_out(plain, fault["loc"])
+            found = _one_a_place(plain, error.errors())
+        faults += [(_line(tree, place), _wording(place, fault)) for place, fault in found.items()]
+        for place, fault in found.items():
+            _leave_out(plain, place, fault["type"] == "missing" or fault["type"] not in _REMOVABLE)
     return None, faults
 
 
-def _leave_out(node: Any, place: Place) -> None:
-    """Remove the deepest part of ``place`` that the tree holds."""
+_REMOVABLE = ("extra_forbidden", "invalid_key")
+
+
+def _one_a_place(plain: Any, faults: Any) -> dict[Place, Any]:
+    """Return one fault a place: where a value may be of several kinds, the checker tells one for every kind."""
+    found: dict[Place, Any] = {}
+    for fault in faults:
+        place, node = [], plain
+        for step in fault["loc"]:
+            here = isinstance(node, dict) and step in node
+            if here or (isinstance(node, list) and isinstance(step, int) and step < len(node)):
+                place.append(step)
+                node = node[step]
+        if fault["type"] == "missing":
+            place.append(fault["loc"][-1])
+        found.setdefault(tuple(place), fault)
+    return {
+        place: fault
+        for place, fault in found.items()
+        if not any(len(other) > len(place) and other[: len(place)] == place for other in found)
+    }
+
+
+def _leave_out(node: Any, place: Place, is_needed: bool) -> None:
+    """Put a stand-in where ``place`` needs a value, else remove the deepest key of it."""
     holder, key = None, None
     for step in place:
-        if not (isinstance(node, dict) and step in node):
-            if not (isinstance(node, list) and isinstance(step, int) and step < len(node)):
-                break
+        if isinstance(node, dict):
+            holder, key = node, step
+            node = node.get(step)
+        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
             node = node[step]
-            continue
-        holder, key, node = node, step, node[step]
-    if holder is not None:
+    if holder is None:
+        return
+    if is_needed and key in _STAND_INS:
+        # A calibration's signal is a column, a timepoint's a number.
+        holder[key] = 0.0 if key == "signal" and "calibration" not in place else _STAND_INS[key]
+    else:
         holder.pop(key, None)
 
 
 def _fault_list(file: Path, faults: list[tuple[int | None, str]]) -> StudyFileError:
     texts = [text if line is None else f"line {line}: {text}" for line, text in sorted(faults, key=lambda f: f[0] or 0)]
-    texts = list(dict.fromkeys(texts))
+    # Keys and paths may hold line ends, and an error is one line.
+    texts = list(dict.fromkeys(" ".join(text.split()) for text in texts))
     what = texts[0] if len(texts) == 1 else f"{len(texts)} faults: " + "; ".join(texts)
     return StudyFileError(what, file=file, remedy="mend the study file and run again")
 
@@ -114,28 +162,45 @@ def _parse(file: Path) -> Any:
     try:
         if file.stat().st_size > _LARGEST_FILE:
             raise StudyFileError("a study file of at most 2 MB was needed", file=file, remedy="is this a study.yaml?")
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise StudyFileError(
             f"the study file cannot be read ({error.strerror})", file=file, remedy="check the path"
         ) from None
     except UnicodeDecodeError:
         raise StudyFileError("the study file is not text in UTF-8", file=file, remedy="save it as UTF-8") from None
-    if text.count("*") > 0 and any(
-        line.lstrip().startswith(("*", "- *")) or ": *" in line for line in text.split("\n")
-    ):
-        # Aliases can blow a small file up to any size, and no study needs them.
-        raise StudyFileError("YAML aliases (*name) are not read", file=file, remedy="write the values out")
     try:
+        _check_events(YAML().parse(text), file)
         tree = YAML(typ="rt").load(text)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         place = f"line {mark.line + 1}: " if mark is not None else ""
-        problem = str(getattr(error, "problem", None) or "it is not YAML").split("\n")[0]
+        problem = " ".join(str(getattr(error, "problem", None) or "it is not YAML").split())
         raise StudyFileError(f"{place}{problem}", file=file, remedy="mend the YAML") from None
+    except _PARSER_SLIPS as error:
+        # The parser's own way of meeting a value it cannot make (a 45th of a month, a bad escape).
+        problem = " ".join(str(error).split()) or "it is not YAML"
+        raise StudyFileError(f"a value cannot be read: {problem}", file=file, remedy="mend the YAML") from None
     if not isinstance(tree, dict):
         raise StudyFileError("a study file of keys and values was needed", file=file, remedy="see the sample studies")
     return tree
+
+
+def _check_events(events: Iterator[Any], file: Path) -> None:
+    """Refuse what can blow a small file up to any size or depth, before anything is built of it."""
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+
+    depth = 0
+    for event in events:
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        line = event.start_mark.line + 1
+        if getattr(event, "anchor", None) is not None:
+            what, remedy = "YAML anchors and aliases (&name, *name) are not read", "write the values out"
+        elif depth > _DEEPEST:
+            what, remedy = "blocks are nested too deeply for a study", "mend the YAML"
+        else:
+            continue
+        raise StudyFileError(f"line {line}: {what}", file=file, remedy=remedy)
 
 
 def _plain(node: Any) -> Any:
@@ -145,9 +210,11 @@ def _plain(node: Any) -> Any:
     if isinstance(node, list):
         return [_plain(value) for value in node]
     if isinstance(node, datetime):
-        # The parser gives times with an offset as naive UTC and keeps the offset beside them.
-        state = getattr(node, "_yaml", {})
         plain = datetime(*node.timetuple()[:6], node.microsecond)
+        # ruamel.yaml gives a time with an offset either with its tzinfo (0.19) or as naive UTC beside its offset.
+        if node.tzinfo is not None:
+            return plain.replace(tzinfo=timezone(node.utcoffset() or timedelta()))
+        state = getattr(node, "_yaml", {})
         return plain.replace(tzinfo=UTC) if state.get("tz") or state.get("delta") else plain
     for kind in (bool, int, float, str):
         if isinstance(node, kind):
@@ -169,14 +236,14 @@ def _line(tree: Any, place: Place) -> int | None:
     return line
 
 
-def _wording(fault: Any) -> str:
-    place = [str(step) for step in fault["loc"] if not str(step).startswith(("_", "function-"))]
-    key = place[-1] if place else "study"
+def _wording(place: Place, fault: Any) -> str:
+    steps = [str(step) for step in place]
+    key = steps[-1] if steps else "study"
     if fault["type"] == "extra_forbidden":
         return f"unknown key '{key}'{_nearest(key)}"
     if fault["type"] == "missing":
-        return f"'{key}' is missing" + (f" from {'.'.join(place[:-1])}" if len(place) > 1 else "")
-    return f"'{'.'.join(place)}': {fault['msg'].removeprefix('Value error, ')}, got {str(fault['input'])[:60]!r}"
+        return f"'{key}' is missing" + (f" from {'.'.join(steps[:-1])}" if len(steps) > 1 else "")
+    return f"'{'.'.join(steps)}': {fault['msg'].removeprefix('Value error, ')}, got {str(fault['input'])[:60]!r}"
 
 
 def _nearest(key: str) -> str:
@@ -204,9 +271,9 @@ class _Builder:
         if text.timezone is not None:
             try:
                 self.zone = ZoneInfo(text.timezone)
-            except (ZoneInfoNotFoundError, ValueError):
+            except (ZoneInfoNotFoundError, ValueError, OSError):
                 self.fault(("timezone",), f"unknown timezone '{text.timezone}' (such as Europe/Berlin)")
-        self._check_times()
+        self._check_times(text)
         subjects = tuple(self._subject(("subjects", at), subject) for at, subject in enumerate(text.subjects))
         self._doubled([s.id for s in subjects], lambda at: ("subjects", at, "id"), "subject")
         reference = text.reference if isinstance(text.reference, str) else f"{text.reference:g}"
@@ -238,20 +305,32 @@ class _Builder:
         if not any(t.day == day for s in subjects for t in s.timepoints):
             self.fault(("reference",), f"no subject has a timepoint on the reference day {day:g}")
 
-    def _check_times(self) -> None:
+    def _check_times(self, text: StudyText) -> None:
         """Times with and without an offset cannot be compared, and a study that mixes them hides an hour or two."""
-        kinds = {value.tzinfo is not None for value in _times(_plain(self.tree))}
-        if len(kinds) == 2:
-            self.fault((), "some times have an offset from UTC and some have none: write all of them one way")
+        times = list(_times(text))
+        for place, time in times:
+            if (time.tzinfo is None) != (times[0][1].tzinfo is None):
+                self.fault(place, "some times have an offset from UTC and some have none: write all of them one way")
+                return
 
     def _time(self, time: datetime | None) -> datetime | None:
-        return time if time is None or time.tzinfo is not None or self.zone is None else time.replace(tzinfo=self.zone)
+        if time is None or time.tzinfo is not None or self.zone is None:
+            return time
+        # In UTC, since Python subtracts two times of one zone by the clock on the wall: an hour off across a change.
+        try:
+            return time.replace(tzinfo=self.zone).astimezone(UTC)
+        except OverflowError:
+            return time.replace(tzinfo=UTC)
 
     def _file(self, place: Place, name: str | None) -> Path | None:
         if name is None:
             return None
         path = self.file.parent / name
-        if not path.exists():
+        try:
+            is_there = bool(name) and path.exists()
+        except (OSError, ValueError):
+            is_there = False
+        if not is_there:
             self.fault(place, f"there is no file '{name}'")
         return path
 
@@ -376,12 +455,12 @@ class _Builder:
                 self.fault(place(at), f"{what} '{name}' is there twice")
 
 
-def _times(node: Any) -> Iterator[datetime]:
-    if isinstance(node, datetime):
-        yield node
-    elif isinstance(node, dict):
-        for value in node.values():
-            yield from _times(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _times(value)
+def _times(text: StudyText) -> Iterator[tuple[Place, datetime]]:
+    """Return every time of the document with its place."""
+    for at, subject in enumerate(text.subjects):
+        place: Place = ("subjects", at)
+        found: list[tuple[Place, datetime | None]] = [((*place, "injection", "time"), subject.injection.time)]
+        if subject.radiotracer is not None:
+            found.append(((*place, "radiotracer", "assayed_at"), subject.radiotracer.assayed_at))
+        found += [((*place, "timepoints", n, "time"), entry.time) for n, entry in enumerate(subject.timepoints)]
+        yield from ((where, time) for where, time in found if time is not None)

@@ -1,13 +1,24 @@
 """The keys of study.yaml and the kinds of their values (schema 1)."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from napari_mpi_track.imaging.point_spread import PsfShape
 from napari_mpi_track.imaging.volume import Modality
 from napari_mpi_track.longitudinal.study import DecayReference, SignalMetric
+
+
+def _is_a_date(value: Any) -> Any:
+    # A bare number would be read as seconds since 1970.
+    if isinstance(value, int | float) or (isinstance(value, str) and value.replace(".", "", 1).isdigit()):
+        raise ValueError("a date and time were needed (2026-03-01T09:30:00)")
+    return value
+
+
+Time = Annotated[datetime, BeforeValidator(_is_a_date)]
+Length = Annotated[float, Field(gt=0)]
 
 
 class Text(BaseModel):
@@ -30,7 +41,7 @@ class ScanText(Text):
     series: int | None = Field(default=None, ge=1)
     modality: Modality | None = None
     unit: str | None = None
-    spacing_mm: tuple[float, float, float] | None = None
+    spacing_mm: tuple[Length, Length, Length] | None = None
 
 
 class PsfText(Text):
@@ -54,7 +65,7 @@ class CalibrationText(Text):
 class InjectionText(Text):
     """What was injected."""
 
-    time: datetime | None = None
+    time: Time | None = None
     cells: float | None = Field(default=None, ge=0)
     signal: float | None = None
     residue_signal: float | None = None
@@ -67,7 +78,7 @@ class RadiotracerText(Text):
     isotope: str
     activity_kBq: float | None = Field(default=None, gt=0)  # noqa: N815
     residual_kBq: float | None = Field(default=None, ge=0)  # noqa: N815
-    assayed_at: datetime | None = None
+    assayed_at: Time | None = None
     activity_per_million_cells_kBq: float | None = Field(default=None, gt=0)  # noqa: N815
 
 
@@ -82,7 +93,7 @@ class TimepointText(Text):
     """One day of one subject."""
 
     day: float | None = None
-    time: datetime | None = None
+    time: Time | None = None
     baseline: bool = False
     mpi: str | ScanText | None = None
     signal: float | None = None
