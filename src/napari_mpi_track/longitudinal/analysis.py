@@ -8,7 +8,7 @@ from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.longitudinal.curves import decay_rows, retention_rows, with_baseline_flags
+from napari_mpi_track.longitudinal.curves import decay_rows, retention_rows, with_baseline_flags, with_scatter
 from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
 from napari_mpi_track.longitudinal.mpi_rows import mpi_rows
 from napari_mpi_track.longitudinal.pet_rows import pet_rows
@@ -212,6 +212,7 @@ def analyse_study(study: Study, measurements: Sequence[Measurement] | None = Non
     rows = sorted(measurements, key=lambda row: (order[row.subject], row.day, row.modality != "MPI"))
     rows = with_baseline_flags(study, rows)
     calibration = study_calibration(study)
-    retention, warnings = retention_rows(study, rows, calibration)
-    decay = decay_rows(study, rows, calibration)
+    scattered = with_scatter(rows, calibration)
+    retention, warnings = retention_rows(study, scattered, calibration)
+    decay = decay_rows(study, scattered, calibration)
     return StudyAnalysis(tuple(rows), tuple(retention), tuple(decay), calibration, tuple(dict.fromkeys(warnings)))

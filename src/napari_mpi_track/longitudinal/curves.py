@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import exp, log, sqrt
+from math import exp, hypot, log, sqrt
 
 import numpy as np
 
@@ -37,6 +37,30 @@ def with_baseline_flags(study: Study, rows: Sequence[Measurement]) -> list[Measu
         )
         flagged.append(replace(row, flag=_joined(row.flag, "no_baseline")) if is_uncorrected else row)
     return flagged
+
+
+def with_scatter(rows: Sequence[Measurement], calibration: Calibration | None) -> list[Measurement]:
+    """Return the rows with the scatter of one measurement added to the own error of every MPI signal.
+
+    What makes two samples of one calibration standard differ (positioning, receiver, reconstruction) makes two days
+    of one animal differ as well; the noise of a scan does not hold it.
+    """
+    if calibration is None:
+        return list(rows)
+    return [
+        replace(row, signal=_scattered(row.signal, calibration)) if row.modality == "MPI" and row.signal else row
+        for row in rows
+    ]
+
+
+def _scattered(signal: Estimate, calibration: Calibration) -> Estimate:
+    return replace(signal, own_sd=hypot(signal.own_sd, _scatter(signal.value, calibration)))
+
+
+def _scatter(signal: float, calibration: Calibration) -> float:
+    """Return the SD of one measurement of this signal, from the calibration's replicates."""
+    x = max((signal - calibration.intercept) / calibration.slope, 0.0)
+    return sqrt(float(calibration.variance_model.variance(x, max(signal, calibration.intercept))))
 
 
 def retention_rows(
@@ -143,11 +167,8 @@ def _injected(subject: Subject, modality: str, calibration: Calibration | None) 
     if injection.signal is not None:
         residue = None if injection.residue_signal is None else Estimate(injection.residue_signal)
         # The syringe was measured like a calibration sample, and scatters like one.
-        scatter = 0.0
-        if calibration is not None:
-            x = max((injection.signal - calibration.intercept) / calibration.slope, 0.0)
-            scatter = sqrt(float(calibration.variance_model.variance(x, injection.signal)))
-        return "injected", Estimate(injection.signal, scatter), residue
+        syringe = Estimate(injection.signal)
+        return "injected", syringe if calibration is None else _scattered(syringe, calibration), residue
     if injection.cells and calibration is not None and calibration.x_quantity == "cells":
         return "injected cells", signal_estimate(injection.cells, calibration), None
     if injection.iron_ug and calibration is not None and calibration.x_quantity == "iron_ng":

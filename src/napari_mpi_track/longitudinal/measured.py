@@ -208,7 +208,9 @@ def measure_scan(
         occupancy = Occupancy(scan.grid, {k: v for k, v in whole.organs.items() if k not in beyond})
     if markers is not None:
         occupancy = _with_markers(occupancy, markers, radius * _MARKER_RADIUS_FWHM)
-    if anatomy is not None and point_spread is not None and occupancy.organs:
+    # Seen along the ray, the body covers every organ: a projection has no rest of it to tell apart.
+    has_depth = scan.grid.shape[0] > 1
+    if anatomy is not None and has_depth and point_spread is not None and occupancy.organs:
         occupancy = occupancy.with_rest_of_body(_body(anatomy, scan, scan_from_anatomy))
     signals = measure_organs(scan, occupancy, noise, _background(scan, occupancy, background))
     spill = None

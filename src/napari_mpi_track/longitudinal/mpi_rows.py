@@ -23,9 +23,12 @@ def mpi_rows(
     """Return the rows of one MPI scan, the budget of their errors, and what there is to warn of.
 
     Without organs only the rows ``outside`` and ``total`` are there. Cells are read from the corrected totals where
-    the study asks for spill-over correction, else from the measured ones.
+    the study asks for spill-over correction, else from the measured ones; the cell-free control arm has none.
     """
     mpi = scene.mpi
+    if subject.is_control and calibration is not None and calibration.x_quantity == "cells":
+        # The cell-free arm has no cells to count: tracer in solution also gives another signal than in cells.
+        calibration = None
     if mpi is None:
         return _rows_of_a_number(subject, timepoint, calibration)
     noise = estimate_noise(mpi)
