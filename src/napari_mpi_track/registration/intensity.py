@@ -106,6 +106,9 @@ def align_intensity(
     watch.at(0.6, "refining the best pose")
     fine = first.binned(_FINE_VOXELS), second.binned(_FINE_VOXELS)
     best = _refined(*fine, rough[0], same, seed, centre, watch)
+    if not same:
+        # ITK's line search stalls short of the top of a mutual information (0.444 of 0.456 on a real head).
+        best = _climbed(judge, best, centre, radius, 0.01 * radius)[1]
     others = [judge.metric(other) for other in rough[1:] if apart(other, best, centre, radius) > 0.1 * radius]
     found = _Found(best, judge.metric(before), judge.metric(best), max(others, default=None), judge.body_overlap(best))
     verdict, reason = _judged(found, same)
