@@ -107,6 +107,8 @@ def _about_colours(scans: DayScans, brightest: float | None) -> list[str]:
     ]
     if scans.mpi_from_anatomy is not None:
         notes.append("MPI is resampled for looking, and measured as acquired.")
+    if scans.pet is not None:
+        notes.append("PET is there, but hidden: its eye in the layer list shows it.")
     return notes
 
 

@@ -85,16 +85,19 @@ def organ_layer_onto(organs: OrganLabels, organs_from_onto: Transform, onto: Gri
     return _organ_layer(organs, resample_organs(organs, organs_from_onto, grid).voxels, grid, name)
 
 
-def points_layer(points: Points, name: str = "fiducials", size_mm: float = 3.0) -> LayerTuple:
+def points_layer(points: Points, name: str = "fiducials", size_mm: float = 5.0) -> LayerTuple:
     """Return the layer of named points: rings of ``size_mm``, each with its name."""
     settings = {
         "name": name,
         "size": size_mm,
-        "symbol": "ring",
-        "face_color": "#56b4e9",
+        # A disc without a face: napari's own ring is nearly filled, and would hide what it marks.
+        "symbol": "disc",
+        "face_color": "transparent",
         "border_color": "#56b4e9",
+        "border_width": 0.08,
+        "blending": "translucent_no_depth",
         "features": {"name": list(points.names)},
-        "text": {"string": "{name}", "size": 9, "color": "#56b4e9", "translation": [0, -size_mm, 0]},
+        "text": {"string": "{name}", "size": 9, "color": "#56b4e9", "translation": [0, -0.8 * size_mm, 0]},
         "units": UNITS,
         "axis_labels": AXIS_LABELS,
         "metadata": {METADATA_KEY: Shown(points, frozen(points.positions_mm[:, ::-1]))},

@@ -93,6 +93,11 @@ class Task(QObject):
         self.finished.emit()
 
     @classmethod
+    def is_any_running(cls) -> bool:
+        """Whether any task's end has not been told yet."""
+        return bool(cls._running)
+
+    @classmethod
     def stop_all(cls, wait_s: float = 30.0) -> None:
         """Stop every task and wait for the threads: one left running would abort the process at its end."""
         for task in cls._running:

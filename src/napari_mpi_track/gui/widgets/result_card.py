@@ -13,6 +13,7 @@ from napari_mpi_track.report.tables import FLAG_WORDS, NOT_ORGANS, cells_in_word
 
 # Dark words on a light ground read in both themes; the mark and the word say it without the colour.
 _CHIPS = {"good": ("✓", "#b7e1cd"), "doubtful": ("!", "#fce8a6"), "failed": ("✗", "#f4b8b0")}
+_AMOUNTS = "cells (apparent), 95 % interval"
 
 
 class ResultCard(QFrame):
@@ -63,9 +64,8 @@ class ResultCard(QFrame):
         if not alignments:
             return
         row = alignments[0]
-        error = (
-            "" if row.expected_target_error_mm is None else f", expected error {row.expected_target_error_mm:.2g} mm"
-        )
+        error_mm = row.expected_target_error_mm
+        error = "" if error_mm is None else f", expected error {error_mm:.2g} mm"
         self._chip(row.verdict, f"alignment {row.verdict}{error}")
         self.reason.setText(escape(f"{row.moving} to {row.fixed} by {row.method}: {row.reason}"))
 
@@ -80,9 +80,7 @@ def cells_table(rows: Sequence[Measurement]) -> str:
     """Return the organs of one day as a table in HTML: name with its colour, apparent cells with the interval."""
     lines = []
     for modality in dict.fromkeys(row.modality for row in rows):
-        lines.append(
-            f"<tr><th align='left'>{escape(modality)}</th><th align='right'>cells (apparent), 95 % interval</th></tr>"
-        )
+        lines.append(f"<tr><th align='left'>{escape(modality)}</th><th align='right'>{_AMOUNTS}</th></tr>")
         lines += [_line(row) for row in rows if row.modality == modality]
     return f"<table width='100%' cellspacing='0' cellpadding='2'>{''.join(lines)}</table>"
 

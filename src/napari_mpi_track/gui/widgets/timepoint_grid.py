@@ -92,8 +92,8 @@ class TimepointGrid(QWidget):
         grid.setRowStretch(len(study.subjects) + 1, 1)
         self._scroll.setWidget(table)
         hint = table.sizeHint()
-        bar = self._scroll.horizontalScrollBar().sizeHint().height() if hint.width() > self.width() else 0
-        self._scroll.setFixedHeight(min(300, hint.height() + bar + 4))
+        bar_below = 18 if hint.width() > self.width() else 0
+        self._scroll.setFixedHeight(min(300, hint.height() + bar_below + 4))
 
     def mark(self, subject: str | None, day: float | None) -> None:
         """Mark the day in view."""
