@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image, Labels
 from napari.layers import Points as PointsLayer
+from strategies import any_grids, organ_labels, seeds, volumes
 
 from napari_mpi_track.errors import GridMismatchError
 from napari_mpi_track.gui.display_grid import display_grid
@@ -114,6 +115,37 @@ def test_a_scan_comes_back_from_napari_as_it_was_acquired(grid: Grid, dtype: typ
     voxels, place, _ = scan_layer(scan)
     voxels, place, _ = Image(voxels, **place).as_layer_data_tuple()
     assert scan_from_layer(voxels, place) is scan
+
+
+@settings(deadline=None, max_examples=60)
+@given(volumes(any_grids()))
+def test_any_scan_comes_back_and_is_drawn_within_a_quarter_voxel_or_resampled(scan: Volume) -> None:
+    voxels, place, _ = scan_layer(scan)
+    assert scan_from_layer(voxels, place) is scan
+    display = display_grid(scan.grid)
+    assert voxels.shape == display.grid.shape
+    if display.ordering is None:
+        return
+    index = layer_index((voxels, place), itk_points(scan.grid))
+    nearest = np.rint(index).astype(int)
+    off_mm = np.linalg.norm((index - nearest) * place["scale"], axis=-1)
+    assert off_mm.max() <= 0.25 * scan.grid.spacing_mm.min() + 1e-6
+    np.testing.assert_array_equal(voxels[tuple(np.moveaxis(nearest, -1, 0))], scan.voxels)
+
+
+@settings(deadline=None, max_examples=40)
+@given(organ_labels(any_grids()), seeds())
+def test_any_organs_come_back_and_only_painted_voxels_change(organs: OrganLabels, seed: int) -> None:
+    painted, place, _ = organ_layer(organs)
+    np.testing.assert_array_equal(organs_from_layer(painted, place).voxels, organs.voxels)
+    rng = np.random.default_rng(seed)
+    touched = tuple(int(rng.integers(n)) for n in painted.shape)
+    painted[touched] = 201
+    back = organs_from_layer(painted, place)
+    changed_mm = itk_points(organs.grid)[back.voxels != organs.voxels]
+    painted_mm = (np.array(touched) * place["scale"] + place["translate"])[::-1]
+    reach_mm = np.linalg.norm(place["scale"]) + np.linalg.norm(organs.grid.spacing_mm)
+    assert np.linalg.norm(changed_mm - painted_mm, axis=1).max(initial=0.0) <= reach_mm
 
 
 @settings(deadline=None, max_examples=40)

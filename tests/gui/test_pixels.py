@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SPOT_MM
 from qtpy.QtWidgets import QApplication
+from tiny_mouse import SPOT_MM
 
 from napari_mpi_track.gui.widgets.study import StudyPanel
 
