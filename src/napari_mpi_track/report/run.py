@@ -24,6 +24,7 @@ from napari_mpi_track.report.page import report_page
 from napari_mpi_track.report.pictures import draw_all
 from napari_mpi_track.report.provenance import PACKAGE, InputHashes, provenance_of, timepoint_key
 from napari_mpi_track.report.results import Failure, StudyResults
+from napari_mpi_track.report.rounding import rounded
 from napari_mpi_track.report.tables import AgreementRow, write_table
 from napari_mpi_track.report.workers import Workers, worker_should_stop
 
@@ -35,6 +36,9 @@ _OURS = (
     "measurements.csv", "retention.csv", "decay.csv", "budget.csv", "alignments.csv", "agreement.csv",
     "transforms", "figures", "report.html", "provenance.json", _KEPT,
 )  # fmt: skip
+_WRITTEN_DIGITS = 9
+# More than is written, since retention and decay are computed from them; fewer than differ from run to run.
+_KEPT_DIGITS = 12
 # The timepoints take nearly all of a run; the rest of the bar is for pictures.
 _TIMEPOINTS_PART = 0.9
 
@@ -242,9 +246,9 @@ def measure_timepoint(
     return FinishedTimepoint(
         subject.id,
         timepoint.day,
-        tuple(analysis.measurements),
-        tuple(analysis.alignments),
-        tuple(analysis.budget),
+        rounded(tuple(analysis.measurements), _KEPT_DIGITS),
+        rounded(tuple(analysis.alignments), _KEPT_DIGITS),
+        rounded(tuple(analysis.budget), _KEPT_DIGITS),
         tuple(analysis.warnings),
         tuple(analysis.failures),
         _transform_files(analysis.saved_alignments),
@@ -258,7 +262,7 @@ def _transform_files(alignments: Iterable[tuple[str, Alignment]]) -> dict[str, b
     with TemporaryDirectory() as scratch:
         for name, alignment in alignments:
             path = Path(scratch) / f"{name}.tfm"
-            save_alignment(replace(alignment, seconds=None), path)
+            save_alignment(rounded(replace(alignment, seconds=None), _WRITTEN_DIGITS), path)
             for file in (path, path.with_suffix(".json")):
                 files[file.name] = file.read_bytes()
     return files
@@ -283,7 +287,8 @@ def _overlays(analysis: TimepointAnalysis, subject: Subject, timepoint: Timepoin
 
 
 def _noise_sd(measurements: Sequence[Measurement], modality: str) -> float | None:
-    return next((row.noise_sd for row in measurements if row.modality == modality and row.noise_sd), None)
+    found = (row.noise_sd for row in measurements if row.modality == modality and row.noise_sd)
+    return rounded(next(found, None), _WRITTEN_DIGITS)  # type: ignore[no-any-return]
 
 
 def _overrides(measurements: Sequence[Measurement]) -> list[str]:
