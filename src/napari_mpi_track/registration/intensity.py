@@ -24,8 +24,6 @@ from napari_mpi_track.registration.similarity import Comparison, Picture, compar
 
 _COARSE_VOXELS = 30_000
 _COARSE_SAMPLES = 4_000
-_SEARCHED_FURTHER = 6
-_REFINED = 2
 # Levels from coarse to fine, in voxels; each is a block average of the scan itself.
 _MEDIUM_VOXELS = 80_000
 _MEDIUM_SAMPLES = 8_000
@@ -40,6 +38,19 @@ _VOXEL_PART = 0.1
 
 Matrix = NDArray[np.float64]
 Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Breadth:
+    """How widely poses are searched: how many are climbed from, how far apart (in body radii), how many refined."""
+
+    searched: int
+    apart: float
+    refined: int
+
+
+_FEW = _Breadth(6, 0.35, 2)
+_MANY = _Breadth(24, 0.2, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,39 +99,27 @@ def align_intensity(
     watch.at(0.0, "finding the bodies")
     first, second = _pictures(fixed, moving, fixed_mask)
     same = fixed.modality is not None and fixed.modality is moving.modality
-    coarse = compared(first.binned(_COARSE_VOXELS), second.binned(_COARSE_VOXELS), same, _COARSE_SAMPLES, seed)
     before = np.eye(4) if initial is None else np.asarray(initial.target_from_source)
-    centre, radius = body_centre(first), _radius(first)
+    search = _Search(first, second, same, seed, body_centre(first), _radius(first), before, watch)
     if initial is not None:
-        starts = [before]
+        found = search.refined_from([before])
+        verdict, reason = _judged(found, same)
     else:
-        watch.at(0.05, "searching over poses")
-        starts = _best_starts(coarse, first, second, centre, radius, watch)
-    judge = compared(first.binned(_JUDGED_VOXELS), second.binned(_JUDGED_VOXELS), same, _JUDGED_SAMPLES, seed)
-    medium = compared(first.binned(_MEDIUM_VOXELS), second.binned(_MEDIUM_VOXELS), same, _MEDIUM_SAMPLES, seed)
-    rough = []
-    for number, start in enumerate(starts):
-        watch.at(0.3 + 0.3 * number / len(starts), f"comparing pose {number + 1} of {len(starts)}")
-        rough.append(_climbed(medium, start, centre, radius, 0.02 * radius)[1])
-    rough.sort(key=lambda matrix: -judge.metric(matrix))
-    watch.at(0.6, "refining the best pose")
-    fine = first.binned(_FINE_VOXELS), second.binned(_FINE_VOXELS)
-    best = _refined(*fine, rough[0], same, seed, centre, watch)
-    if not same:
-        # ITK's line search stalls short of the top of a mutual information (0.444 of 0.456 on a real head).
-        best = _climbed(judge, best, centre, radius, 0.01 * radius)[1]
-    others = [judge.metric(other) for other in rough[1:] if apart(other, best, centre, radius) > 0.1 * radius]
-    found = _Found(best, judge.metric(before), judge.metric(best), max(others, default=None), judge.body_overlap(best))
-    verdict, reason = _judged(found, same)
+        found = search.refined_from(search.best_starts(_FEW))
+        verdict, reason = _judged(found, same)
+        if verdict is not Verdict.GOOD:
+            # Doubt is worth a second, wider look: the true pose may not have been among the few.
+            found = search.refined_from(search.best_starts(_MANY))
+            verdict, reason = _judged(found, same)
     watch.at(1.0, "aligned")
-    voxel = max(float(picture.grid.spacing_mm.max()) for picture in fine)
+    voxel = search.finest_voxel_mm
     return Alignment(
-        Transform(best),
+        Transform(found.matrix),
         method="intensity",
         verdict=verdict,
         reason=reason,
-        error_covariance=_covariance(_VOXEL_PART * voxel, radius),
-        centre_mm=centre,
+        error_covariance=_covariance(_VOXEL_PART * voxel, search.radius),
+        centre_mm=search.centre,
         expected_target_error_mm=float(np.sqrt(3) * _VOXEL_PART * voxel),
         metric_before=found.metric_before,
         metric_after=found.metric_after,
@@ -180,32 +179,75 @@ def _radius(picture: Picture) -> float:
     return float(np.sqrt(np.sum(np.var(points, axis=0))))
 
 
-def _best_starts(
-    coarse: Comparison, first: Picture, second: Picture, centre: Matrix, radius: float, watch: _Watch
-) -> list[Matrix]:
-    """Return the most promising different poses, best first."""
-    there = body_centre(second)
-    rotations = [*axis_aligned_rotations(), *principal_rotations(first, second)]
-    tries = [np.eye(4)]
-    tilts = [np.zeros(3), *(np.radians(25) * s * axis for axis, s in product(np.eye(3), (1, -1)))]
-    tries += [pose(rotation_from_vector(tilt) @ r, centre, there) for r, tilt in product(rotations, tilts)]
-    scored = sorted(((coarse.metric(t), k) for k, t in enumerate(tries)), reverse=True)
-    chosen: list[Matrix] = []
-    for _, k in scored:
-        if all(apart(tries[k], other, centre, radius) > 0.35 * radius for other in chosen):
-            chosen.append(tries[k])
-        if len(chosen) == _SEARCHED_FURTHER:
-            break
-    climbed: list[tuple[float, Matrix]] = []
-    for number, start in enumerate(chosen):
-        watch.at(0.05 + 0.25 * number / len(chosen), "searching over poses")
-        climbed.append(_climbed(coarse, start, centre, radius, 0.08 * radius))
-    climbed.sort(key=lambda pair: -pair[0])
-    kept: list[Matrix] = []
-    for _, matrix in climbed:
-        if all(apart(matrix, other, centre, radius) > 0.1 * radius for other in kept):
-            kept.append(matrix)
-    return kept[:_REFINED]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Search:
+    """The search for the best pose of one pair of pictures, from coarse to fine."""
+
+    first: Picture
+    second: Picture
+    same: bool
+    seed: int
+    centre: Matrix
+    radius: float
+    before: Matrix
+    watch: _Watch
+
+    def at_level(self, voxels: int, samples: int) -> Comparison:
+        """Return the two pictures, block-averaged to at most ``voxels``, compared at ``samples`` points."""
+        return compared(self.first.binned(voxels), self.second.binned(voxels), self.same, samples, self.seed)
+
+    @property
+    def finest_voxel_mm(self) -> float:
+        """Return the largest spacing of the finest level that is compared, mm."""
+        pictures = self.first.binned(_FINE_VOXELS), self.second.binned(_FINE_VOXELS)
+        return max(float(picture.grid.spacing_mm.max()) for picture in pictures)
+
+    def best_starts(self, breadth: "_Breadth") -> list[Matrix]:
+        """Return the most promising different poses, best first."""
+        self.watch.at(0.05, "searching over poses")
+        coarse = self.at_level(_COARSE_VOXELS, _COARSE_SAMPLES)
+        there = body_centre(self.second)
+        rotations = [*axis_aligned_rotations(), *principal_rotations(self.first, self.second)]
+        tries = [np.eye(4)]
+        tilts = [np.zeros(3), *(np.radians(25) * s * axis for axis, s in product(np.eye(3), (1, -1)))]
+        tries += [pose(rotation_from_vector(tilt) @ r, self.centre, there) for r, tilt in product(rotations, tilts)]
+        scored = sorted(((coarse.metric(t), k) for k, t in enumerate(tries)), reverse=True)
+        chosen: list[Matrix] = []
+        for _, k in scored:
+            if all(apart(tries[k], other, self.centre, self.radius) > breadth.apart * self.radius for other in chosen):
+                chosen.append(tries[k])
+            if len(chosen) == breadth.searched:
+                break
+        climbed: list[tuple[float, Matrix]] = []
+        for number, start in enumerate(chosen):
+            self.watch.at(0.05 + 0.25 * number / len(chosen), "searching over poses")
+            climbed.append(_climbed(coarse, start, self.centre, self.radius, 0.08 * self.radius))
+        climbed.sort(key=lambda pair: -pair[0])
+        kept: list[Matrix] = []
+        for _, matrix in climbed:
+            if all(apart(matrix, other, self.centre, self.radius) > 0.1 * self.radius for other in kept):
+                kept.append(matrix)
+        return kept[: breadth.refined]
+
+    def refined_from(self, starts: list[Matrix]) -> "_Found":
+        """Return the best pose that the starts lead to, with the evidence for it."""
+        watch, centre, radius = self.watch, self.centre, self.radius
+        judge = self.at_level(_JUDGED_VOXELS, _JUDGED_SAMPLES)
+        medium = self.at_level(_MEDIUM_VOXELS, _MEDIUM_SAMPLES)
+        rough = []
+        for number, start in enumerate(starts):
+            watch.at(0.3 + 0.3 * number / len(starts), f"comparing pose {number + 1} of {len(starts)}")
+            rough.append(_climbed(medium, start, centre, radius, 0.02 * radius)[1])
+        rough.sort(key=lambda matrix: -judge.metric(matrix))
+        watch.at(0.6, "refining the best pose")
+        fine = self.first.binned(_FINE_VOXELS), self.second.binned(_FINE_VOXELS)
+        best = _refined(*fine, rough[0], self.same, self.seed, centre, watch)
+        if not self.same:
+            # ITK's line search stalls short of the top of a mutual information (0.444 of 0.456 on a real head).
+            best = _climbed(judge, best, centre, radius, 0.01 * radius)[1]
+        others = [judge.metric(other) for other in rough[1:] if apart(other, best, centre, radius) > 0.1 * radius]
+        runner_up = max(others, default=None)
+        return _Found(best, judge.metric(self.before), judge.metric(best), runner_up, judge.body_overlap(best))
 
 
 def _climbed(coarse: Comparison, start: Matrix, centre: Matrix, radius: float, step: float) -> tuple[float, Matrix]:
