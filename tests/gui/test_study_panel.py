@@ -163,6 +163,30 @@ def test_cancel_stops_the_run_and_the_panel_is_ready_again(
     assert opened.session.state.run is None
 
 
+def test_closing_the_panel_stops_its_work_without_a_fault(
+    opened: StudyPanel, viewer: Any, monkeypatch: pytest.MonkeyPatch, qtbot: QtBot, tasks_end: Callable[[], None]
+) -> None:
+    stopped = threading.Event()
+
+    def endless(_study: Any, _folder: Path, progress: Progress) -> None:
+        while not progress.should_stop():
+            progress.report(0.5, "m01, day 0: measuring organs")
+            time.sleep(0.005)
+        stopped.set()
+
+    monkeypatch.setattr(study_panel, "run_in_folder", endless)
+    session = opened.session
+    opened.run()
+    opened.contents.grid.cells["m01", 0.0].click()
+    viewer.window.remove_dock_widget(opened)
+    opened.deleteLater()
+    qtbot.waitUntil(stopped.is_set, timeout=10_000)
+    tasks_end()
+    # Another panel of the same viewer goes on with the session.
+    session.look_at("m01", 7.0)
+    tasks_end()
+
+
 def test_a_study_with_faults_is_one_sentence_and_what_to_do(
     panel: StudyPanel, tmp_path: Path, tasks_end: Callable[[], None]
 ) -> None:

@@ -3,6 +3,7 @@
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -62,6 +63,13 @@ class Task(QObject):
     def cancel(self) -> None:
         """Ask the work to stop; ``cancelled`` follows once it has, and what it returns is dropped."""
         self._stop.set()
+
+    def abandon(self) -> None:
+        """Ask the work to stop and tell nobody any more: whoever listened is gone."""
+        self.cancel()
+        for signal in (self.progressed, self.succeeded, self.failed, self.cancelled, self.finished):
+            with suppress(TypeError):  # nobody listened to this one
+                signal.disconnect()
 
     @property
     def is_cancelled(self) -> bool:

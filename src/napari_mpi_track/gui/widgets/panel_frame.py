@@ -1,5 +1,7 @@
 """What every panel has in common: name, sentence, step bar, a body that scrolls, undo and redo."""
 
+from collections.abc import Callable
+
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
@@ -46,6 +48,12 @@ class PanelFrame(QWidget):
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         return QSize(WIDTH, 700)
+
+    def listen(self, redraw: Callable[[], None]) -> None:
+        """Have ``redraw`` called at every change of the session, for as long as this panel lives."""
+        changed = self.session.changed
+        changed.connect(redraw)
+        self.destroyed.connect(lambda: changed.disconnect(redraw, missing_ok=True))
 
     def show_history(self) -> None:
         """Say whether there is anything to undo or redo."""

@@ -40,10 +40,8 @@ class ResultCard(QFrame):
         self.title.setText(f"<b>Result: {escape(day[0])}, day {day[1]:g}</b>")
         self._show_verdict([row for row in alignments if row.moving == "MPI"])
         self.table.setText(cells_table(in_reading_order(rows)))
-        flags = dict.fromkeys(flag for row in rows for flag in row.flag.split(";") if flag)
-        # What is below detection stands in its own line of the table already.
-        said = [f"• {FLAG_WORDS.get(flag, flag)}" for flag in flags if flag != "below_detection"]
-        self.notes.setText("<br>".join(said))
+        said = flags_in_words(rows)
+        self.notes.setText("<br>".join(f"• {escape(line)}" for line in said))
         self.notes.setVisible(bool(said))
         self.setVisible(True)
 
@@ -85,10 +83,23 @@ def cells_table(rows: Sequence[Measurement]) -> str:
     return f"<table width='100%' cellspacing='0' cellpadding='2'>{''.join(lines)}</table>"
 
 
+def flags_in_words(rows: Sequence[Measurement]) -> list[str]:
+    """Return what is not sure of these rows, with the organs it is said of: "bone (PET): ..."."""
+    organs: dict[str, list[str]] = {}
+    for row in rows:
+        for flag in filter(None, row.flag.split(";")):
+            organs.setdefault(flag, []).append(f"{row.organ} ({row.modality})")
+    # What is below detection stands in its own line of the table already.
+    organs.pop("below_detection", None)
+    return [f"{', '.join(names)}: {FLAG_WORDS.get(flag, flag)}" for flag, names in organs.items()]
+
+
 def _line(row: Measurement) -> str:
     red, green, blue = (round(255 * part) for part in organ_colour(row.organ))
     square = "" if row.organ in NOT_ORGANS else f"<span style='color:rgb({red},{green},{blue})'>&#9632;</span> "
-    return f"<tr><td>{square}{escape(row.organ)}</td><td align='right'>{escape(_amount(row))}</td></tr>"
+    # A long number breaks before its interval, never inside it.
+    amount = escape(_amount(row)).replace(" to ", "&nbsp;to&nbsp;")
+    return f"<tr><td>{square}{escape(row.organ)}</td><td align='right'>{amount}</td></tr>"
 
 
 def _amount(row: Measurement) -> str:
@@ -101,4 +112,4 @@ def _amount(row: Measurement) -> str:
     if row.signal_total is None:
         return "not measured"
     spread = "" if row.signal_total_sd is None else f" ± {three_digits(row.signal_total_sd)}"
-    return f"signal {three_digits(row.signal_total)}{spread} a.u. mm³"
+    return f"{three_digits(row.signal_total)}{spread} a.u.\u00a0mm³"

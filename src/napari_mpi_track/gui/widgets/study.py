@@ -45,8 +45,7 @@ class StudyPanel(PanelFrame):
         self.contents.folder_button.clicked.connect(self._choose_folder)
         self.contents.report_button.clicked.connect(self._open_report)
         self.contents.grid.chosen.connect(self.session.look_at)
-        self.session.changed.connect(self._redraw)
-        self.destroyed.connect(Task.stop_all)
+        self.listen(self._redraw)
         self._redraw()
 
     def open_study(self, path: str | Path) -> None:
@@ -73,6 +72,7 @@ class StudyPanel(PanelFrame):
 
     def _begin(self, task: Task, on_success: Any) -> None:
         self._working = task
+        self.destroyed.connect(task.abandon)
         task.succeeded.connect(on_success)
         task.finished.connect(self._end_work)
         self.contents.work.follow(task)
@@ -118,6 +118,7 @@ class StudyPanel(PanelFrame):
 
         self._looking = Task(work, f"{verb} {subject.id}, day {timepoint.day:g}")
         self._looking.succeeded.connect(lambda picture: self._draw(study.file, picture))
+        self.destroyed.connect(self._looking.abandon)
         self.contents.looking.follow(self._looking)
         self._looking.start()
 

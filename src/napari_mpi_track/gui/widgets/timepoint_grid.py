@@ -7,7 +7,8 @@ from qtpy.QtWidgets import QAbstractButton, QFrame, QGridLayout, QLabel, QScroll
 from napari_mpi_track.gui.looks import MODALITY_COLOURS
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 
-CELL_SIZE = QSize(58, 40)
+CELL_SIZE = QSize(44, 36)
+_NAME_WIDTH = 78
 # Each kind of scan has its place in a cell, its letter and its colour.
 _PLACES = (("M", "MPI", "MPI"), ("A", "anatomy", "CT"), ("O", "organs", "organs"), ("P", "PET", "PET"))
 STATE_MARKS = {"": "", "measured": "✓", "doubtful": "!", "failed": "✗"}
@@ -43,7 +44,7 @@ class DayCell(QAbstractButton):
         bold.setPixelSize(10)
         painter.setFont(bold)
         for place, (letter, kind) in enumerate(self._letters):
-            box = QRectF(5 + 12.3 * place, 6, 11.3, 13)
+            box = QRectF(5 + 12.5 * (place % 2), 5 + 13.5 * (place // 2), 11.5, 12.5)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(MODALITY_COLOURS[kind]))
             painter.drawRoundedRect(box, 2, 2)
@@ -52,7 +53,7 @@ class DayCell(QAbstractButton):
         painter.setPen(text)
         bold.setPixelSize(12)
         painter.setFont(bold)
-        painter.drawText(QRectF(0, 20, self.width(), 16), Qt.AlignmentFlag.AlignCenter, self._mark)
+        painter.drawText(QRectF(29, 0, self.width() - 31, self.height()), Qt.AlignmentFlag.AlignCenter, self._mark)
 
 
 class TimepointGrid(QWidget):
@@ -82,7 +83,10 @@ class TimepointGrid(QWidget):
         for column, day in enumerate(study.days, start=1):
             grid.addWidget(QLabel(f"day {day:g}"), 0, column, Qt.AlignmentFlag.AlignCenter)
         for row, subject in enumerate(study.subjects, start=1):
-            grid.addWidget(QLabel(_row_name(subject)), row, 0)
+            name = QLabel(_row_name(subject))
+            name.setWordWrap(True)
+            name.setFixedWidth(_NAME_WIDTH)
+            grid.addWidget(name, row, 0)
             for timepoint in subject.timepoints:
                 key = (subject.id, timepoint.day)
                 cell = self.cells[key] = DayCell(subject, timepoint, states.get(key, ""))
@@ -99,6 +103,7 @@ class TimepointGrid(QWidget):
         """Mark the day in view."""
         if subject is not None and day is not None and (cell := self.cells.get((subject, day))):
             cell.setChecked(True)
+            self._scroll.ensureWidgetVisible(cell)
 
 
 def _row_name(subject: Subject) -> str:
