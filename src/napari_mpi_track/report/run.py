@@ -1,14 +1,13 @@
 """A whole study, from its file to a folder of tables, figures and a report."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from napari_mpi_track.errors import MpiTrackError, OutputExistsError
+from napari_mpi_track.errors import MpiTrackError
 from napari_mpi_track.longitudinal.analysis import (
     TimepointAnalysis,
     analyse_study,
@@ -19,10 +18,11 @@ from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, D
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.registration.alignment import Alignment, save_alignment
 from napari_mpi_track.report.finished import FinishedTimepoint, find_finished, keep
+from napari_mpi_track.report.output_place import OutputPlace
 from napari_mpi_track.report.overlay import Overlay, overlay_of
 from napari_mpi_track.report.page import report_page
 from napari_mpi_track.report.pictures import draw_all
-from napari_mpi_track.report.provenance import PACKAGE, InputHashes, provenance_of, timepoint_key
+from napari_mpi_track.report.provenance import InputHashes, provenance_of, timepoint_key
 from napari_mpi_track.report.results import Failure, StudyResults
 from napari_mpi_track.report.rounding import rounded
 from napari_mpi_track.report.tables import AgreementRow, write_table
@@ -31,11 +31,6 @@ from napari_mpi_track.report.workers import Workers, worker_should_stop
 Progress = Callable[[float, str], None]
 ShouldStop = Callable[[], bool]
 
-_KEPT = ".resume"
-_OURS = (
-    "measurements.csv", "retention.csv", "decay.csv", "budget.csv", "alignments.csv", "agreement.csv",
-    "transforms", "figures", "report.html", "provenance.json", _KEPT,
-)  # fmt: skip
 _WRITTEN_DIGITS = 9
 # More than is written, since retention and decay are computed from them; fewer than differ from run to run.
 _KEPT_DIGITS = 12
@@ -115,7 +110,7 @@ def run_study(
     MpiTrackError
         If not one timepoint could be measured: the reason of the first.
     """
-    place = _Place(Path(folder), resume, overwrite)
+    place = OutputPlace(Path(folder), resume, overwrite)
     tell = progress or (lambda _part, _text: None)
     # A fault of the whole study is told before hours of work, and once.
     study_calibration(study)
@@ -177,7 +172,7 @@ def _told_once(finished: Sequence[FinishedTimepoint]) -> list[str]:
 
 
 def _measure_all(
-    study: Study, place: "_Place", hashes: InputHashes, team: Workers, tell: Progress
+    study: Study, place: OutputPlace, hashes: InputHashes, team: Workers, tell: Progress
 ) -> tuple[list[FinishedTimepoint], list[Failure], int]:
     """Return all timepoints in the study's order, those that failed, and how many were measured now."""
     todo = [(subject, timepoint) for subject in study.subjects for timepoint in subject.timepoints]
@@ -316,80 +311,3 @@ def _write_files(contents: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-
-
-class _Place:
-    """The output folder: written beside its place under another name, and put there when it is whole."""
-
-    def __init__(self, folder: Path, resume: bool, overwrite: bool) -> None:
-        self.folder = folder.absolute()
-        self.unfinished = self.folder.parent / f".{self.folder.name}.unfinished"
-        self.before = self.folder.parent / f".{self.folder.name}.before"
-        if self.before.exists() and not self.folder.exists():
-            # The machine stopped in the very moment between two renames.
-            self.before.rename(self.folder)
-        self._require_free(resume or overwrite)
-        # Where finished timepoints are looked for: what a stopped run left, then the results of the last whole one.
-        self.kept_in: list[Path] = []
-        leftovers = self.unfinished / _KEPT
-        if resume:
-            self.kept_in = [leftovers, self.folder / _KEPT]
-        self._clear(keep_finished=resume)
-        self.keeping = leftovers
-
-    def _require_free(self, may_replace: bool) -> None:
-        if not self.folder.exists():
-            return
-        if not self.folder.is_dir():
-            raise OutputExistsError("a folder was to be written where a file is", file=self.folder)
-        if not any(self.folder.iterdir()):
-            return
-        if not may_replace:
-            raise OutputExistsError(
-                "the output folder is not empty",
-                file=self.folder,
-                remedy="choose another, or give --resume to go on with it or --overwrite to replace it",
-            )
-        try:
-            ours = json.loads((self.folder / "provenance.json").read_bytes())["package"] == PACKAGE
-        except (OSError, ValueError, KeyError, TypeError):
-            ours = False
-        if not ours:
-            raise OutputExistsError(
-                "the output folder holds files that are not results of an earlier run",
-                file=self.folder,
-                remedy="choose another folder",
-            )
-
-    def _clear(self, *, keep_finished: bool) -> None:
-        """Remove what a stopped run left, but for its finished timepoints where they are wanted."""
-        if not self.unfinished.exists():
-            return
-        for entry in self.unfinished.iterdir():
-            if keep_finished and entry.name == _KEPT:
-                continue
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-    def keep_only(self, keys: Sequence[str]) -> None:
-        """Forget kept timepoints that are no part of this study as it is now."""
-        for file in self.keeping.glob("*.*"):
-            if file.stem not in keys:
-                file.unlink()
-
-    def finish(self) -> None:
-        """Put the folder in its place; what was there of an earlier run goes, files of others stay."""
-        if not self.folder.exists():
-            self.unfinished.rename(self.folder)
-            return
-        if self.before.exists():
-            shutil.rmtree(self.before)
-        self.folder.rename(self.before)
-        try:
-            self.unfinished.rename(self.folder)
-        except OSError:
-            self.before.rename(self.folder)
-            raise
-        for entry in self.before.iterdir():
-            if entry.name not in _OURS:
-                entry.rename(self.folder / entry.name)
-        shutil.rmtree(self.before)

@@ -28,7 +28,7 @@ FLAG_WORDS = {
     "not_uniform": "the organ is not lit uniformly; the spill-over correction assumes it is",
     "psf_mismatch": "the point spread does not explain the scan",
     "no_baseline": "no pre-injection scan was subtracted",
-    "no_finite_interval": "the calibration's slope is too uncertain for a finite interval",
+    "no_finite_interval": "the data leave the interval open: no finite limit on at least one side",
     "free_89Zr": "bone takes up 89Zr set free by dead cells; not turned into cells",
     "rising": "the signal rises; there is no half-life",
     "too_few_points": "too few points for this model",

@@ -1,0 +1,166 @@
+"""What a report states about a study: facts by name, and 'not stated' for what the study does not hold."""
+
+from datetime import datetime
+
+from napari_mpi_track.errors import MeasurementError
+from napari_mpi_track.longitudinal.study import Study, Subject
+from napari_mpi_track.quantification.calibration import Calibration
+from napari_mpi_track.quantification.half_lives import half_life_h
+from napari_mpi_track.report.methods_text import point_spread_in_words
+from napari_mpi_track.report.results import StudyResults
+from napari_mpi_track.report.tables import number_in_words, three_digits
+
+Facts = list[tuple[str, str | None]]
+
+
+def study_facts(study: Study) -> Facts:
+    return [
+        ("study file", study.file.name),
+        ("subjects", str(len(study.subjects))),
+        ("days", ", ".join(f"{day:g}" for day in study.days)),
+        ("time zone", study.timezone),
+        ("retention against", reference_words(study)),
+    ]
+
+
+def reference_words(study: Study) -> str:
+    words = {"injected": "the injected signal", "first": "the first scan after injection"}
+    return words.get(study.reference, f"the scan of day {study.reference}")
+
+
+def subject_row(subject: Subject) -> dict[str, str]:
+    given = subject.injection
+    return {
+        "id": subject.id,
+        "group": subject.group,
+        "arm": "control, no cells" if subject.is_control else "labelled cells",
+        "weight": number_in_words(subject.weight_g),
+        "time": _time_in_words(given.time),
+        "cells": number_in_words(given.cells),
+        "signal": number_in_words(given.signal),
+        "residue": number_in_words(given.residue_signal),
+        "iron": number_in_words(given.iron_ug),
+        "days": ", ".join(f"{t.day:g}" for t in subject.timepoints),
+    }
+
+
+def _time_in_words(time: datetime | None) -> str:
+    return "not stated" if time is None else time.isoformat(sep=" ", timespec="minutes")
+
+
+def score_rows(study: Study) -> list[tuple[str, str, str]]:
+    return [
+        (subject.id, name, ", ".join(f"{day:g}: {value:g}" for day, value in sorted(values.items())))
+        for subject in study.subjects
+        for name, values in subject.scores.items()
+    ]
+
+
+def _stated(study: Study, calibration: Calibration | None, *names: str) -> str | None:
+    """Return what the calibration or the study says under one of several names."""
+    stated = {} if study.calibration is None else study.calibration.stated
+    for name in names:
+        known = getattr(calibration, name, None) if calibration is not None else None
+        if known is not None or stated.get(name):
+            return str(known if known is not None else stated[name])
+    return None
+
+
+def tracer_facts(study: Study, calibration: Calibration | None) -> Facts:
+    wanted = (
+        ("vendor", ("vendor",)),
+        ("batch", ("batch",)),
+        ("iron concentration", ("iron_concentration", "iron_mg_per_ml")),
+        ("cell type", ("cell_type",)),
+        ("labelling", ("labelling",)),
+        ("labelling efficiency", ("labelling_efficiency", "efficiency")),
+        ("viability", ("viability",)),
+        ("scanner", ("scanner",)),
+        ("scan mode", ("scan_mode",)),
+        ("gradient", ("gradient",)),
+        ("drive field", ("drive_field",)),
+        ("field of view", ("field_of_view",)),
+        ("reconstruction", ("reconstruction",)),
+    )
+    tracer = study.tracer or _stated(study, calibration, "tracer")
+    return [("tracer", tracer), *((name, _stated(study, calibration, *keys)) for name, keys in wanted)]
+
+
+def calibration_facts(calibration: Calibration) -> Facts:
+    unit = "cells" if calibration.x_quantity == "cells" else "ng iron"
+    per = "cell" if calibration.x_quantity == "cells" else "ng"
+    levels = len(set(calibration.x.tolist()))
+    low, high = (three_digits(x) for x in calibration.x_range)
+    fit = calibration.lack_of_fit
+    dimensions = {2: "2-D projection", 3: "3-D"}.get(calibration.dimensions or 0)
+    blank = calibration.blank_mean_3_sd
+    return [
+        ("kind", str(calibration.kind)),
+        ("samples", f"{calibration.n} at {levels} levels, blanks included"),
+        ("intercept a", f"{three_digits(calibration.intercept)} ± {three_digits(calibration.intercept_se)} (SE)"),
+        ("slope b", f"{calibration.slope:.4g} ± {calibration.slope_se:.2g} (SE) per {per}"),
+        ("R²", f"{calibration.r_squared:.5f}"),
+        ("residual SD s(y|x)", three_digits(calibration.residual_sd)),
+        ("weights", f"{calibration.weights} (variance: {calibration.variance_model.form})"),
+        ("range, without blanks", f"{low} to {high} {unit}"),
+        ("decision limit (5 % false positives)", f"{three_digits(calibration.decision_limit)} {unit}"),
+        ("detection limit (5 % missed)", f"{three_digits(calibration.detection_limit)} {unit}"),
+        ("LOD, 3.3 s/b", f"{three_digits(calibration.lod_3_3_sd)} {unit}"),
+        ("LOQ, 10 s/b", f"{three_digits(calibration.loq_10_sd)} {unit}"),
+        ("mean of blanks + 3 SD", None if blank is None else f"{three_digits(blank)} (signal)"),
+        ("lack of fit", None if fit is None else f"F = {fit.f_ratio:.3g}, p = {fit.p_value:.2g}"),
+        ("measured as", None if calibration.metric is None else f"{calibration.metric} signal"),
+        ("rule of the total", calibration.total_rule),
+        ("dimensions", dimensions),
+        ("date", calibration.date),
+    ]
+
+
+def signal_facts(study: Study, results: StudyResults) -> Facts:
+    noise = [row.noise_sd for row in results.measurements if row.noise_sd and row.modality == "MPI"]
+    spread = f"SD {three_digits(min(noise))} to {three_digits(max(noise))} over the scans" if noise else None
+    corrected = any(row.signal_total_corrected is not None for row in results.measurements)
+    background = {row.background_mean for row in results.measurements if row.background_mean is not None}
+    organ_names = None if study.organ_names is None else study.organ_names.name
+    return [
+        ("metric", f"{study.signal_metric} signal"),
+        ("noise of one voxel (MPI)", spread),
+        ("noise rule", "correlated noise: autocovariance of the background carried into every total"),
+        ("pictures", "clear below 5 x the SD of the noise"),
+        ("receiver saturation", "not corrected" if study.saturation is None else f"corrected, {study.saturation.name}"),
+        ("background", f"one per scan: {_span(background)}" if background else "none subtracted"),
+        ("organs", "labels drawn beforehand" + (f", named by {organ_names}" if organ_names else "")),
+        ("spill-over", "geometric transfer matrix" if corrected else "not corrected"),
+        ("point spread", None if study.psf is None else point_spread_in_words(study.psf)),
+        ("point spread of PET", None if study.pet_psf is None else point_spread_in_words(study.pet_psf)),
+    ]
+
+
+def _span(values: set[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+
+
+def radiotracer_rows(study: Study) -> list[list[tuple[str, bool]]]:
+    rows = []
+    for subject in study.subjects:
+        tracer = subject.radiotracer
+        if tracer is None:
+            continue
+        try:
+            half_life = f"{half_life_h(tracer.isotope):.5g}"
+        except MeasurementError:
+            half_life = "not known"
+        assayed = _time_in_words(tracer.assayed_at)
+        rows.append(
+            [
+                (subject.id, False),
+                (tracer.isotope, False),
+                (half_life, True),
+                (number_in_words(tracer.activity_kBq), True),
+                (number_in_words(tracer.residual_kBq), True),
+                (assayed, False),
+                (number_in_words(tracer.activity_per_million_cells_kBq), True),
+            ]
+        )
+    return rows
