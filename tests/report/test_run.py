@@ -117,6 +117,7 @@ def test_a_timepoint_that_fails_is_told_and_the_others_go_on(analyses: Analyses,
     [failure] = summary.failures
     assert (failure.subject, failure.day) == ("m01", 3.0)
     assert failure.reason == "the scan is cut short (m01_3_mpi.nii.gz): copy it again"
+    assert str(failure) == f"m01, day 3: {failure.reason}"
     assert {row["day"] for row in table(tmp_path / "out" / "measurements.csv")} == {"0", "1", "7"}
     page = (tmp_path / "out" / "report.html").read_text()
     assert "What is missing" in page

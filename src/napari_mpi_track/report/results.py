@@ -25,3 +25,6 @@ class Failure:
     subject: str
     day: float
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}, day {self.day:g}: {self.reason}"
