@@ -42,8 +42,11 @@ def find_body(volume: Volume) -> NDArray[np.bool_]:
 
 
 def is_in_hounsfield_units(volume: Volume) -> bool:
-    """Return whether the voxels are Hounsfield units: a CT that shows air far below 0."""
-    if volume.modality is not Modality.CT:
+    """Return whether the voxels are Hounsfield units: a CT, or a scan of unstated modality, with air far below 0.
+
+    NIfTI states no modality, and nothing but Hounsfield units puts air at -1000.
+    """
+    if volume.modality not in (Modality.CT, None):
         return False
     return bool(np.nanmin(volume.voxels) < -500)
 

@@ -113,10 +113,10 @@ def _correlation(volume: Volume) -> NDArray[np.float64] | None:
 def _channels(volume: Volume) -> list[tuple[NDArray[np.float32], int]]:
     """Return the voxels as they are searched, with their sign; every blob of interest is bright in one of them."""
     voxels = np.nan_to_num(volume.voxels.astype(np.float32), posinf=0.0, neginf=0.0)
-    if volume.modality is Modality.CT and is_in_hounsfield_units(volume):
+    if is_in_hounsfield_units(volume):
         # A ball on the skin lies half in air, half in tissue. Cut above both, the step between them is gone.
         return [(np.clip(voxels, -1000, 4000), 1), (np.clip(voxels, 200, 4000), 1)]
-    if volume.modality is Modality.MR:
+    if volume.modality in (Modality.MR, None):
         return [(voxels, 1), (-voxels, -1)]
     return [(voxels, 1)]
 
