@@ -6,7 +6,7 @@ import traceback
 import typer
 
 from napari_mpi_track import __version__
-from napari_mpi_track.cli import alignment, scans, signal, studies
+from napari_mpi_track.cli import alignment, curves, scans, signal, studies
 from napari_mpi_track.errors import AlignmentRefusedError, MpiTrackError
 
 # Typer carries its own copy of click; its exceptions are reached by the one it shows.
@@ -46,6 +46,8 @@ for _command in (
     alignment.apply,
     scans.segment,
     signal.calibrate,
+    curves.compare_curves,
+    curves.compare_dilutions,
     signal.count,
     signal.quantify,
     signal.fit,
@@ -54,7 +56,8 @@ for _command in (
     studies.open_,
 ):
     app.command(
-        name=_command.__name__.rstrip("_"), context_settings={"ignore_unknown_options": _command is signal.count}
+        name=_command.__name__.rstrip("_").replace("_", "-"),
+        context_settings={"ignore_unknown_options": _command is signal.count},
     )(_command)
 
 

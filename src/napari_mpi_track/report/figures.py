@@ -34,7 +34,7 @@ _OKABE_ITO: tuple[Colour, ...] = (
 _USUAL_ORGANS = {"liver": 0, "lungs": 1, "spleen": 2, "bone": 3, "kidneys": 4, "tumour": 5, "heart": 6}
 _GREY: Colour = (0.45, 0.45, 0.45)
 _MARKERS = "osD^vP"
-_INK = "#222222"
+INK = "#222222"
 
 
 def organ_colour(organ: str) -> Colour:
@@ -87,7 +87,13 @@ def figure_bytes(figure: "Figure", kind: Literal["svg", "png"], *, dots_per_inch
     return stream.getvalue()
 
 
-def _plain_axes(figure: "Figure", *place: int) -> "Axes":
+def palette_colour(number: int) -> Colour:
+    """Return the RGB of one of seven colours that everybody can tell apart, by its number from 0."""
+    return _OKABE_ITO[number % len(_OKABE_ITO)]
+
+
+def plain_axes(figure: "Figure", *place: int) -> "Axes":
+    """Return axes in the one style of all figures, at ``place`` (rows, columns, number)."""
     axes = figure.add_subplot(*place)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9)
@@ -100,9 +106,9 @@ def calibration_figure(calibration: Calibration, *, title: str = "") -> "Figure"
     """Return the calibration: replicates' mean and SEM, line, 95 % bands of line and of a sample, decision limit."""
     low_end = _low_end(calibration)
     figure = new_figure(9.6 if low_end else 6.4, 4.3)
-    _line_and_bands(_plain_axes(figure, 1, 2 if low_end else 1, 1), calibration, 1.04 * calibration.x_range[1])
+    _line_and_bands(plain_axes(figure, 1, 2 if low_end else 1, 1), calibration, 1.04 * calibration.x_range[1])
     if low_end:
-        axes = _plain_axes(figure, 122)
+        axes = plain_axes(figure, 122)
         _line_and_bands(axes, calibration, low_end)
         axes.set_title("the low end", fontsize=10, loc="left")
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -137,13 +143,14 @@ def _line_and_bands(axes: "Axes", calibration: Calibration, reach: float) -> Non
     limit = f"decision limit {three_digits(calibration.decision_limit)} {_x_unit(calibration)}"
     axes.axvline(calibration.decision_limit, color=green, linewidth=1.2, linestyle=(0, (4, 2)), label=limit)
     axes.set_xlabel("cells per sample" if calibration.x_quantity == "cells" else "iron per sample (ng)", fontsize=9)
-    axes.set_ylabel(f"signal ({_signal_unit(calibration)})", fontsize=9)
+    axes.set_ylabel(f"signal ({signal_unit(calibration)})", fontsize=9)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.locator_params(axis="x", nbins=6)
 
 
-def _signal_unit(calibration: Calibration) -> str:
+def signal_unit(calibration: Calibration) -> str:
+    """Return the unit of a calibration's signal, as it stands at an axis."""
     if calibration.metric == "maximum":
         return "a.u."
     return "a.u. mm²" if calibration.dimensions == 2 else "a.u. mm³"
@@ -170,7 +177,7 @@ def _replicate_means(axes: "Axes", calibration: Calibration, reach: float) -> No
     groups = [calibration.signal[calibration.x == level] for level in several]
     sems = [np.std(group, ddof=1) / np.sqrt(group.size) for group in groups]
     means = [np.mean(group) for group in groups]
-    style: dict[str, Any] = {"fmt": "D", "markersize": 5, "color": _INK, "capsize": 3, "linestyle": "none"}
+    style: dict[str, Any] = {"fmt": "D", "markersize": 5, "color": INK, "capsize": 3, "linestyle": "none"}
     axes.errorbar(several, means, sems, label="mean ± SEM of replicates", **style)
 
 
@@ -236,7 +243,7 @@ def _bounds(axes: "Axes", days: Any, highs: Any, organ: str) -> None:
     """Draw what is below detection: hollow, at its upper bound, with an arrow down of one length."""
     colour = organ_colour(organ)
     seen = np.isfinite(highs)
-    edge = _INK if sum(colour) > 2.0 else colour
+    edge = INK if sum(colour) > 2.0 else colour
     axes.plot(
         days[seen], highs[seen], organ_marker(organ), markersize=5.5, color="white", markeredgecolor=edge, zorder=3
     )
@@ -268,7 +275,7 @@ def budget_figure(rows: Sequence[BudgetRow], *, title: str = "") -> "Figure":
     organs = list(dict.fromkeys(row.organ for row in rows))
     terms = list(dict.fromkeys(row.term for row in rows))
     figure = new_figure(6.8, 1.5 + 0.3 * len(organs))
-    axes = _plain_axes(figure, 111)
+    axes = plain_axes(figure, 111)
     place = np.arange(len(organs))
     left = np.zeros(len(organs))
     for at, term in enumerate(terms):
@@ -310,7 +317,7 @@ def _panels(keys: Sequence[tuple[str, str]], height_inch: float) -> tuple["Figur
     down = -(-count // across)
     figure = new_figure(5.4 * across if across > 1 else 6.4, height_inch * down)
     figure.set_layout_engine("constrained")
-    return figure, {key: _plain_axes(figure, down, across, at + 1) for at, key in enumerate(keys)}
+    return figure, {key: plain_axes(figure, down, across, at + 1) for at, key in enumerate(keys)}
 
 
 def _headline(figure: "Figure", title: str) -> None:
@@ -352,7 +359,7 @@ def _point_style(organ: str) -> dict[str, Any]:
     return {
         "fmt": organ_marker(organ),
         "markersize": 5.5,
-        "markeredgecolor": _INK,
+        "markeredgecolor": INK,
         "markeredgewidth": 0.6,
         "capsize": 2.5,
         "elinewidth": 1.1,
@@ -373,5 +380,5 @@ def _retention_axes(axes: "Axes", rows: Sequence[RetentionRow], columns: int) ->
     word = {"injected": "injected", "first": "first scan"}.get(reference, f"day {reference}")
     axes.set_ylabel(f"retention (% of {word})", fontsize=9)
     axes.set_xlabel("days after injection", fontsize=9)
-    axes.axhline(0, color=_INK, linewidth=0.7)
+    axes.axhline(0, color=INK, linewidth=0.7)
     axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns)

@@ -1,0 +1,129 @@
+"""Commands that compare calibrations: compare-curves, compare-dilutions."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from napari_mpi_track.cli.options import AsJson, Overwrite, note, print_json
+from napari_mpi_track.errors import MpiTrackError
+
+Figure = Annotated[Path | None, typer.Option("--figure", help="Also draw it: a .svg or .png file.")]
+
+
+def compare_curves(
+    first: Annotated[Path, typer.Argument(metavar="A", help="The reference, C.json.", show_default=False)],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The other, C.json.", show_default=False)],
+    figure: Figure = None,
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare two curves: how far B lies from A in percent over the range both cover, and whether slopes are equal.
+
+    Example: mpi-track compare-curves solution.json cells.json --figure comparison.svg
+    """
+    from napari_mpi_track.quantification.calibration import load_calibration
+    from napari_mpi_track.quantification.curve_comparison import compare_curves as compare
+
+    comparison = compare(load_calibration(first), load_calibration(second))
+    if figure is not None:
+        from napari_mpi_track.report.calibration_figures import curves_figure
+
+        _draw(curves_figure(comparison, names=(first.stem, second.stem)), figure, overwrite)
+    for difference in comparison.differences:
+        note(f"the curves differ in {difference.name}: {difference.calibration} and {difference.scan}")
+    if as_json:
+        print_json(_curves_record(comparison))
+        return
+    low, high = comparison.common_range
+    unit = "cells" if comparison.first.x_quantity == "cells" else "ng iron"
+    typer.echo(f"common range {low:.4g} to {high:.4g} {unit}; percentages are of {first.name}")
+    typer.echo(f"signal over the range: {_in_words(comparison.over_range)}")
+    typer.echo(f"slope: {_in_words(comparison.of_slopes)}")
+    test, own = comparison.equal_slopes, comparison.equal_slopes_own_scatter
+    typer.echo(f"equal slopes, ANCOVA: F(1, {test.degrees_of_freedom:g}) = {test.f_ratio:.4g}, p = {test.p_value:.3g}")
+    typer.echo(
+        f"equal slopes, each with its own scatter: F(1, {own.degrees_of_freedom:.3g}) = {own.f_ratio:.4g}, "
+        f"p = {own.p_value:.3g}"
+    )
+
+
+def compare_dilutions(
+    fixed_concentration: Annotated[
+        Path, typer.Argument(help="CSV: iron_ng, volume_ul, maximum, total, fwhm_mm; undiluted.", show_default=False)
+    ],
+    fixed_volume: Annotated[Path, typer.Argument(help="CSV, likewise; diluted in one volume.", show_default=False)],
+    figure: Figure = None,
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare the same iron undiluted and diluted: percent against dilution ratio, for maximum, total and FWHM.
+
+    The tables are those of measure-tubes.
+
+    Example: mpi-track compare-dilutions fixed_concentration.csv fixed_volume.csv --figure dilution.svg
+    """
+    from napari_mpi_track.quantification.dilution import compare_dilutions as compare
+    from napari_mpi_track.quantification.sample_tables import read_dilution_samples
+
+    effects = compare(read_dilution_samples(fixed_concentration), read_dilution_samples(fixed_volume))
+    if figure is not None:
+        from napari_mpi_track.report.calibration_figures import dilution_figure
+
+        _draw(dilution_figure(effects), figure, overwrite)
+    if as_json:
+        print_json({"effects": [_effect_record(effect) for effect in effects]})
+        return
+    for effect in effects:
+        shift = f", {effect.diluted - effect.reference:+.2f} mm" if effect.measure == "fwhm_mm" else ""
+        typer.echo(
+            f"{effect.measure}, {effect.iron_ng:g} ng, diluted {effect.dilution_ratio:.3g} times: "
+            f"{_in_words(effect.percent)}{shift}"
+        )
+
+
+def _draw(drawn: Any, path: Path, overwrite: bool) -> None:
+    from napari_mpi_track.report.figures import figure_bytes
+    from napari_mpi_track.writers.whole import whole_file
+
+    kind = path.suffix.lower().lstrip(".")
+    if kind not in ("svg", "png"):
+        raise MpiTrackError(f"a figure is written as .svg or .png, got '{path.suffix}'", file=path)
+    with whole_file(path, overwrite) as temporary:
+        temporary.write_bytes(figure_bytes(drawn, "svg" if kind == "svg" else "png"))
+
+
+def _in_words(difference: Any) -> str:
+    if not difference.is_finite:
+        return f"{difference.value:+.2f} % (no finite interval)"
+    return f"{difference.value:+.2f} % (95 % interval {difference.low:+.2f} to {difference.high:+.2f})"
+
+
+def _curves_record(comparison: Any) -> dict[str, Any]:
+    return {
+        "x_quantity": comparison.first.x_quantity,
+        "common_range": comparison.common_range,
+        **_percent_record("percent_difference", comparison.over_range),
+        **_percent_record("slope_percent_difference", comparison.of_slopes),
+        "equal_slopes": _test_record(comparison.equal_slopes),
+        "equal_slopes_own_scatter": _test_record(comparison.equal_slopes_own_scatter),
+        "by_x": [
+            {"x": x, "percent_difference": value, "low": low, "high": high}
+            for x, (value, low, high) in zip(comparison.x.tolist(), comparison.at_x.tolist(), strict=True)
+        ],
+        "differences": [{"name": d.name, "first": d.calibration, "second": d.scan} for d in comparison.differences],
+    }
+
+
+def _percent_record(name: str, difference: Any) -> dict[str, float]:
+    return {name: difference.value, f"{name}_low": difference.low, f"{name}_high": difference.high}
+
+
+def _test_record(test: Any) -> dict[str, float]:
+    return {"f_ratio": test.f_ratio, "degrees_of_freedom": test.degrees_of_freedom, "p_value": test.p_value}
+
+
+def _effect_record(effect: Any) -> dict[str, Any]:
+    names = ("measure", "iron_ng", "dilution_ratio", "reference", "diluted", "replicates")
+    record = {name: getattr(effect, name) for name in names}
+    return {**record, **_percent_record("percent_difference", effect.percent)}

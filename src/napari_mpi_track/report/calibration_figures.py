@@ -1,0 +1,159 @@
+"""The figures of a calibration study: curves side by side, dilution, the particles' spacing, residuals."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mpi_track.imaging.labels import Colour
+from napari_mpi_track.quantification.calibration import Calibration
+from napari_mpi_track.quantification.curve_comparison import CurveComparison, PercentDifference
+from napari_mpi_track.quantification.dilution import DilutionEffect, SpacingPoint
+from napari_mpi_track.report.figures import INK, new_figure, palette_colour, plain_axes, signal_unit
+from napari_mpi_track.report.tables import three_digits
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_WORDS = {"maximum": "maximum", "total": "total", "fwhm_mm": "FWHM"}
+_FIRST, _SECOND = 4, 5
+
+
+def curves_figure(comparison: CurveComparison, *, names: tuple[str, str] = ("", ""), title: str = "") -> "Figure":
+    """Return two curves with the 95 % bands of their lines, and beside them the second's difference in percent.
+
+    ``names`` are what the legend calls them; without one, their kind.
+    """
+    figure = _figure(10.4, 4.2, title)
+    axes = plain_axes(figure, 1, 2, 1)
+    curves = comparison.first, comparison.second
+    for curve, name, number, marker in zip(curves, names, (_FIRST, _SECOND), "os", strict=True):
+        _curve(axes, curve, name or curve.kind.value, palette_colour(number), marker)
+    axes.set_xlabel(_x_label(comparison.first), fontsize=9)
+    axes.set_ylabel(f"signal ({signal_unit(comparison.first)})", fontsize=9)
+    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    _thousands(axes)
+    _difference_panel(plain_axes(figure, 1, 2, 2), comparison)
+    return figure
+
+
+def _difference_panel(axes: "Axes", comparison: CurveComparison) -> None:
+    value, low, high = comparison.at_x.T
+    colour = palette_colour(_SECOND)
+    axes.fill_between(comparison.x, low, high, color=colour, alpha=0.25, linewidth=0, label="95 % at one x")
+    axes.plot(comparison.x, value, color=colour, linewidth=1.6, label="difference of the lines")
+    axes.axhline(0, color=INK, linewidth=0.8)
+    over = comparison.over_range
+    label = f"mean over the range {_percent_text(over)}"
+    axes.axhline(over.value, color=INK, linewidth=1.0, linestyle=(0, (4, 2)), label=label)
+    axes.set_xlabel(_x_label(comparison.first), fontsize=9)
+    axes.set_ylabel("difference (% of the first curve)", fontsize=9)
+    p = comparison.equal_slopes.p_value
+    axes.set_title(f"equal slopes (ANCOVA): {'p < 0.001' if p < 0.001 else f'p = {p:.2g}'}", fontsize=10, loc="left")
+    axes.legend(fontsize=8, frameon=False, loc="best")
+    finite = comparison.at_x[np.isfinite(comparison.at_x)]
+    if finite.size:
+        # Near the low end an interval may be wider than anything else in the figure.
+        middle = float(np.median(value))
+        reach = max(3 * float(np.nanmedian(np.nan_to_num(high - low, nan=0.0))), 1.2 * float(np.ptp(value)), 20.0)
+        axes.set_ylim(min(middle - reach, -5.0), max(middle + reach, 5.0))
+    _thousands(axes)
+
+
+def dilution_figure(effects: Sequence[DilutionEffect], *, title: str = "") -> "Figure":
+    """Return the effect of dilution on every measure, in percent, against the dilution ratio (logarithmic)."""
+    measures = list(dict.fromkeys(effect.measure for effect in effects))
+    figure = _figure(3.6 * max(len(measures), 1) + 0.6, 3.6, title)
+    for at, measure in enumerate(measures):
+        axes = plain_axes(figure, 1, len(measures), at + 1)
+        mine = [effect for effect in effects if effect.measure == measure]
+        ratio = np.array([effect.dilution_ratio for effect in mine])
+        percent = np.array([effect.percent.value for effect in mine])
+        limits = np.array([(effect.percent.low, effect.percent.high) for effect in mine])
+        errors = np.nan_to_num(np.abs(limits.T - percent))
+        axes.errorbar(ratio, percent, errors, color=palette_colour(at), **_POINTS)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda _value, _: "")
+        axes.set_xlabel("dilution ratio", fontsize=9)
+        axes.set_title(_WORDS[measure], fontsize=10, loc="left")
+        if at == 0:
+            axes.set_ylabel("difference at the same iron (%)", fontsize=9)
+    return figure
+
+
+def spacing_figure(points: Sequence[SpacingPoint], *, unit: str = "a.u.", title: str = "") -> "Figure":
+    """Return a series of fixed volume beside the interparticle model, and the data in percent of it."""
+    figure = _figure(8.6, 3.8, title)
+    concentration = np.array([point.concentration_ng_per_ul for point in points])
+    measured = np.array([point.measured for point in points])
+    expected = np.array([point.expected for point in points])
+    axes = plain_axes(figure, 1, 2, 1)
+    axes.plot(
+        concentration, expected, color=palette_colour(_FIRST), linewidth=1.6, label="S_ref (d_ref/d)³ (interparticle)"
+    )
+    axes.plot(concentration, measured, "s", color=palette_colour(_SECOND), markersize=6, label="measured")
+    axes.set(xscale="log", yscale="log")
+    axes.set_xlabel("iron concentration (ng/µL)", fontsize=9)
+    axes.set_ylabel(f"signal ({unit})", fontsize=9)
+    axes.legend(fontsize=8, frameon=False)
+    axes = plain_axes(figure, 1, 2, 2)
+    spacing = np.array([point.relative_spacing for point in points])
+    axes.plot(spacing, 100 * (measured / expected - 1), "s-", color=palette_colour(_SECOND), markersize=6)
+    axes.axhline(0, color=palette_colour(_FIRST), linewidth=1.6)
+    axes.set_xlabel("spacing of particles d/d_ref", fontsize=9)
+    axes.set_ylabel("measured against the model (%)", fontsize=9)
+    return figure
+
+
+_POINTS: dict[str, Any] = {
+    "fmt": "o-",
+    "markersize": 5.5,
+    "markeredgecolor": INK,
+    "markeredgewidth": 0.6,
+    "capsize": 2.5,
+    "linewidth": 1.1,
+}
+
+
+def _figure(width_inch: float, height_inch: float, title: str) -> "Figure":
+    figure = new_figure(width_inch, height_inch)
+    figure.set_layout_engine("constrained")
+    if title:
+        figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    return figure
+
+
+def _curve(axes: "Axes", curve: Calibration, name: str, colour: Colour, marker: str) -> None:
+    from scipy.special import stdtrit
+
+    x = np.linspace(0.0, 1.04 * curve.x_range[1], 200)
+    line = curve.signal_at(x)
+    half = stdtrit(curve.variance_model.degrees_of_freedom_at(np.maximum(line, 0.0)), 0.975)
+    half = half * np.sqrt(curve.line_variance_at(x))
+    axes.fill_between(x, line - half, line + half, color=colour, alpha=0.25, linewidth=0)
+    label = f"{name}: {three_digits(curve.slope)} per {'cell' if curve.x_quantity == 'cells' else 'ng'}"
+    axes.plot(x, line, color=colour, linewidth=1.6, label=label)
+    levels = np.unique(curve.x)
+    groups = [curve.signal[curve.x == level] for level in levels]
+    sems = [np.std(g, ddof=1) / np.sqrt(g.size) if g.size > 1 else 0.0 for g in groups]
+    style: dict[str, Any] = {**_POINTS, "fmt": marker, "linestyle": "none"}
+    axes.errorbar(levels, [g.mean() for g in groups], sems, color=colour, **style)
+
+
+def _percent_text(difference: PercentDifference) -> str:
+    if not difference.is_finite:
+        return f"{difference.value:+.1f} % (no finite interval)"
+    return f"{difference.value:+.1f} % ({difference.low:+.1f} to {difference.high:+.1f})"
+
+
+def _x_label(curve: Calibration) -> str:
+    return "cells per sample" if curve.x_quantity == "cells" else "iron per sample (ng)"
+
+
+def _thousands(axes: "Axes") -> None:
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.locator_params(axis="x", nbins=6)
