@@ -68,7 +68,10 @@ def test_a_saved_curve_comes_back(tmp_path):
     [
         ("{", "not JSON"),
         ('{"schema": 2}', "schema 1"),
-        ('{"schema": 1, "model": "cubic", "s_sat": 1}', "must be 'rational', got 'cubic'"),
+        (
+            '{"schema": 1, "model": "cubic", "s_sat": 1}',
+            "rational, polynomial, spline, linear, got 'cubic'",
+        ),
         ('{"schema": 1, "model": "rational"}', "s_sat must be a number, got None"),
         ('{"schema": 1, "model": "rational", "s_sat": "high"}', "s_sat must be a number, got 'high'"),
         ('{"schema": 1, "model": "rational", "s_sat": -1}', "must be a positive number"),

@@ -6,7 +6,7 @@ import traceback
 import typer
 
 from napari_mpi_track import __version__
-from napari_mpi_track.cli import alignment, curves, scans, signal, studies
+from napari_mpi_track.cli import alignment, curves, receiver, scans, signal, studies, tubes
 from napari_mpi_track.errors import AlignmentRefusedError, MpiTrackError
 
 # Typer carries its own copy of click; its exceptions are reached by the one it shows.
@@ -45,6 +45,8 @@ for _command in (
     alignment.align,
     alignment.apply,
     scans.segment,
+    receiver.calibrate_receiver,
+    tubes.measure_tubes,
     signal.calibrate,
     curves.compare_curves,
     curves.compare_dilutions,

@@ -21,6 +21,9 @@ Spacing = Annotated[
     str | None,
     typer.Option("--spacing-mm", help="PLANE,ROW,COLUMN in mm, where the file does not say (one number: all three)."),
 ]
+SaturationOption = Annotated[
+    Path | None, typer.Option("--saturation", help="Receiver's curve, S.json: the scan is linearised first.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
@@ -44,14 +47,19 @@ def read_one(
     modality: Modality | None = None,
     unit: str | None = None,
     spacing_mm: str | None = None,
+    saturation: Path | None = None,
 ) -> Volume:
-    """Return the one scan a command works on, with what its options say of it."""
+    """Return the one scan a command works on, with what its options say of it, linearised where a curve is given."""
     from napari_mpi_track.readers.scans import read_scan
 
     spacing = numbers(spacing_mm, "--spacing-mm")
     if spacing is not None and len(spacing) == 1:
         spacing = spacing * 3
     volume = read_scan(path, series=series, modality=modality, unit=unit, spacing_mm=spacing)
+    if saturation is not None:
+        from napari_mpi_track.quantification.saturation import load_saturation
+
+        volume = load_saturation(saturation).linearise(volume)
     for warning in volume.warnings:
         note(f"{path}: {warning}")
     return volume

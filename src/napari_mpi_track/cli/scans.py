@@ -10,6 +10,7 @@ from napari_mpi_track.cli.options import (
     AsJson,
     ModalityOption,
     Overwrite,
+    SaturationOption,
     Series,
     Spacing,
     Unit,
@@ -119,6 +120,7 @@ def segment(
         float | None, typer.Option("--noise-sd", help="noise: SD of the noise in the scan's unit; else measured.")
     ] = None,
     fraction: Annotated[float, typer.Option("--fraction", help="fraction-of-max: part of the maximum.")] = 0.5,
+    saturation: SaturationOption = None,
     series: Series = None,
     modality: ModalityOption = None,
     unit: Unit = None,
@@ -133,7 +135,7 @@ def segment(
 
     from napari_mpi_track.writers.scans import write_volume
 
-    scan = read_one(volume, series, modality, unit, spacing_mm)
+    scan = read_one(volume, series, modality, unit, spacing_mm, saturation)
     if rule is ThresholdRule.NOISE:
         threshold = noise_threshold(scan, times_sd=times_sd, noise_sd=noise_sd)
     else:

@@ -1,6 +1,7 @@
 """Commands that make cells of signal: calibrate, count, quantify, fit."""
 
 import csv
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from napari_mpi_track.cli.options import (
     AsJson,
     ModalityOption,
     Overwrite,
+    SaturationOption,
     Series,
     Spacing,
     Unit,
@@ -21,6 +23,9 @@ from napari_mpi_track.cli.options import (
 )
 from napari_mpi_track.errors import MpiTrackError, TableError
 from napari_mpi_track.imaging.point_spread import PsfShape
+
+# A signal so many times the highest standard's is more likely of another unit than of so many cells.
+_FAR_ABOVE = 300.0
 
 
 class WeightsOption(StrEnum):
@@ -90,6 +95,9 @@ def calibrate(
         Path | None, typer.Option("--saturation", help="Saturation curve the signals were linearised with.")
     ] = None,
     projection: Annotated[bool, typer.Option("--projection", help="Signals of 2-D projections.")] = False,
+    units_checked: Annotated[
+        bool, typer.Option("--units-checked", help="Amounts are right, however odd they look.")
+    ] = False,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -105,8 +113,12 @@ def calibrate(
         save_calibration,
     )
     from napari_mpi_track.quantification.saturation import load_saturation
+    from napari_mpi_track.quantification.unit_suspicion import suspected_column
 
     cells_or_iron, signals = read_calibration_table(table, x, signal)
+    question = "" if units_checked else suspected_column(cells_or_iron, signals)
+    if question:
+        raise TableError(question, file=table, remedy="correct it, or say --units-checked")
     if saturation is not None:
         load_saturation(saturation)
     calibration = fit_calibration(
@@ -177,8 +189,17 @@ def count(
         return
     unit = "cells (apparent)" if name == "cells" else "ng iron"
     for record in records:
+        if record["signal"] > _FAR_ABOVE * line.signal_at(line.x_range[1]):
+            note(f"{record['signal']:g} is far above the calibration's signals: is it in the same unit?")
         if "below_detection" in record["flag"]:
-            typer.echo(f"{record['signal']:g}: not detected (< {record[f'{name}_high']:,.3g} {unit})")
+            high = record[f"{name}_high"]
+            bound = f"< {high:,.3g} {unit}" if math.isfinite(high) else "no bound: the slope may be zero"
+            typer.echo(f"{record['signal']:g}: not detected ({bound})")
+        elif "no_finite_interval" in record["flag"]:
+            typer.echo(
+                f"{record['signal']:g}: {record[name]:,.3g} {unit}, no finite interval: the slope of the calibration "
+                f"is not told apart from zero (g >= 1); add standards or replicates {record['flag']}"
+            )
         else:
             interval = f"95 % interval {record[f'{name}_low']:,.3g} to {record[f'{name}_high']:,.3g}"
             typer.echo(f"{record['signal']:g}: {record[name]:,.3g} {unit}, {interval} {record['flag']}".rstrip())
@@ -199,6 +220,7 @@ def quantify(
         str | None, typer.Option("--psf-fwhm-mm", help="X, or PLANE,ROW,COLUMN: width of the blur.")
     ] = None,
     spill_over: Annotated[bool, typer.Option("--spill-over", help="Undo the blur between organs.")] = False,
+    saturation: SaturationOption = None,
     series: Series = None,
     modality: ModalityOption = None,
     unit: Unit = None,
@@ -223,7 +245,7 @@ def quantify(
     widths = numbers(psf_fwhm_mm, "--psf-fwhm-mm")
     if spill_over and widths is None:
         raise MpiTrackError("--spill-over needs the width of the blur", remedy="give --psf-fwhm-mm")
-    scan = read_one(volume, series, modality, unit, spacing_mm)
+    scan = read_one(volume, series, modality, unit, spacing_mm, saturation)
     labels = read_organs(organs, None if names is None else read_organ_names(names).names)
     psf = None if widths is None else PointSpread(psf_shape, widths if len(widths) > 1 else widths[0])  # type: ignore[arg-type]
     rows, warnings = quantify_scan(

@@ -23,6 +23,7 @@ from napari_mpi_track.quantification.occupancy import (
     measure_occupancy,
 )
 from napari_mpi_track.quantification.organ_signal import OrganSignals, displacement_sensitivity, measure_organs
+from napari_mpi_track.quantification.saturation import is_beyond_linear_range
 from napari_mpi_track.quantification.spill_over import SpillOver, correct_spill_over
 from napari_mpi_track.registration.alignment import Alignment, Verdict
 
@@ -137,6 +138,8 @@ class MeasuredScan:
         flags = self.scan_flags()
         if self.signals.organs[organ].part_in_field < _LEAST_IN_FIELD:
             flags.append("outside_field_of_view")
+        if self.is_saturated([organ]):
+            flags.append("saturated")
         if self.spill is None:
             return flags
         if abs(self.spill.spill_in[organ]) > _MOST_SPILL_IN:
@@ -144,6 +147,15 @@ class MeasuredScan:
         if self.spill.misfit[organ] > _MOST_MISFIT:
             flags.append("not_uniform")
         return flags
+
+    def is_saturated(self, names: list[str] | None = None) -> bool:
+        """Return whether a voxel of these parts (of the whole scan) is above what the receiver was measured to."""
+        beyond = is_beyond_linear_range(self.scan)
+        if names is None:
+            return bool(beyond.any())
+        flat = beyond.ravel()
+        parts = [self.occupancy.organs[name] for name in names]
+        return any(bool(flat[part.voxel[part.fraction > 0]].any()) for part in parts)
 
     def alignment_error_mm(self, organ: str) -> float | None:
         """Return the expected alignment error at the organ's centre, in mm; ``None`` where it is not known."""

@@ -124,6 +124,7 @@ def _remaining_rows(blank: Measurement, scan: MeasuredScan) -> list[Measurement]
                 signal_total_sd=total_sd,
                 signal_total_corrected=None if scan.spill is None else signal.value,
                 signal_max=max((part.maximum for part in parts if part.maximum is not None), default=None),
+                flag=_with_saturation(blank.flag, scan.is_saturated(scan.markers)),
                 signal=signal,
             )
         )
@@ -148,9 +149,14 @@ def _remaining_rows(blank: Measurement, scan: MeasuredScan) -> list[Measurement]
             signal_max=whole.maximum,
             # What is followed of a whole body leaves the markers out.
             signal=Estimate(whole.total - scan.of_markers_in_scan(), whole_sd),
+            flag=_with_saturation(blank.flag, scan.is_saturated()),
         )
     )
     return rows
+
+
+def _with_saturation(flag: str, is_saturated: bool) -> str:
+    return ";".join([*([flag] if flag else []), *(["saturated"] if is_saturated else [])])
 
 
 def _rows_of_a_number(

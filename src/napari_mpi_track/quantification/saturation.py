@@ -1,6 +1,7 @@
 """A receiver that saturates, undone voxel by voxel before anything is measured."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -11,13 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from napari_mpi_track.errors import CalibrationError, MeasurementError
 from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.quantification.receiver import Receiver, is_beyond_linear_range
+from napari_mpi_track.quantification.receiver_curves import LinearReceiver, PolynomialReceiver, TabledReceiver
+
+__all__ = ["Receiver", "Saturation", "is_beyond_linear_range", "linearise", "load_saturation", "save_saturation"]
 
 _SCHEMA = 1
-_MODEL = "rational"
+_MODELS = ("rational", "polynomial", "spline", "linear")
 
 
 @dataclass(frozen=True, slots=True)
-class Saturation:
+class Saturation(Receiver):
     """A receiver whose reading is S/(1 + S/s_sat) of a true signal S.
 
     Attributes
@@ -44,7 +49,7 @@ class Saturation:
     @property
     def model(self) -> str:
         """The name of the formula."""
-        return _MODEL
+        return _MODELS[0]
 
     def measured(self, true_signal: ArrayLike) -> NDArray[np.float64]:
         """Return what the receiver reads for a true signal; readings below zero (noise) are left as they are."""
@@ -68,57 +73,43 @@ class Saturation:
             )
         return reading / (1.0 - np.maximum(reading, 0.0) / self.s_sat)
 
-    def is_beyond_range(self, measured_signal: ArrayLike) -> NDArray[np.bool_]:
-        """Return where a reading is above the range the curve was measured over (nowhere when not stated)."""
-        reading = np.asarray(measured_signal, dtype=np.float64)
-        return np.zeros(reading.shape, dtype=bool) if self.valid_to is None else reading > self.valid_to
 
-    def linearise(self, volume: Volume) -> Volume:
-        """Return the scan with true signals (float32), said to be linearised.
-
-        Voxels above the measured range are corrected all the same, and a warning on the Volume says how many.
-
-        Raises
-        ------
-        MeasurementError
-            The scan is linearised already, or holds a reading at or beyond ``s_sat``.
-        """
-        if volume.is_linearised:
-            raise MeasurementError("the scan is linearised already", file=volume.file, remedy="correct it once only")
-        try:
-            corrected = self.true(volume.voxels)
-        except MeasurementError as error:
-            raise MeasurementError(error.what, file=volume.file, remedy=error.remedy) from None
-        beyond = int(np.count_nonzero(self.is_beyond_range(volume.voxels)))
-        said = (
-            (f"{beyond} voxels are above {self.valid_to:g}, the highest reading the saturation curve was measured to",)
-            if beyond
-            else ()
-        )
-        return volume.with_voxels(corrected.astype(np.float32), is_linearised=True, warnings=(*volume.warnings, *said))
+def linearise(volume: Volume, curve: Receiver) -> Volume:
+    """Return the scan with receiver saturation undone, see :meth:`Receiver.linearise`."""
+    return curve.linearise(volume)
 
 
-def linearise(volume: Volume, saturation: Saturation) -> Volume:
-    """Return the scan with receiver saturation undone, see :meth:`Saturation.linearise`."""
-    return saturation.linearise(volume)
-
-
-def save_saturation(saturation: Saturation, path: str | Path, overwrite: bool = False) -> None:
-    """Write a saturation curve as JSON: schema, model, s_sat, valid_to."""
+def save_saturation(
+    curve: Receiver, path: str | Path, overwrite: bool = False, *, fit: Mapping[str, Any] | None = None
+) -> None:
+    """Write a receiver's curve as JSON: schema, model, the model's numbers, valid_to, and ``fit``: how it was found."""
     from napari_mpi_track.writers.whole import whole_file
 
-    values = {"schema": _SCHEMA, "model": _MODEL, "s_sat": saturation.s_sat, "valid_to": saturation.valid_to}
+    values = {"schema": _SCHEMA, "model": curve.model, **_numbers_of(curve), "valid_to": curve.valid_to}
+    if fit is not None:
+        values["fit"] = dict(fit)
     with whole_file(Path(path), overwrite) as temporary:
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def load_saturation(path: str | Path) -> Saturation:
-    """Return the saturation curve kept in a JSON file.
+def _numbers_of(curve: Receiver) -> dict[str, Any]:
+    if isinstance(curve, Saturation):
+        return {"s_sat": curve.s_sat}
+    if isinstance(curve, PolynomialReceiver):
+        return {"coefficients": list(curve.coefficients)}
+    if isinstance(curve, TabledReceiver):
+        return {"true": list(curve.true_signals), "measured": list(curve.readings)}
+    return {}
+
+
+def load_saturation(path: str | Path) -> Receiver:
+    """Return the receiver's curve kept in a JSON file.
 
     Raises
     ------
     CalibrationError
-        The file is not there, is not JSON, or does not hold {schema: 1, model: "rational", s_sat, valid_to}.
+        The file is not there, is not JSON, or does not hold {schema: 1, model, valid_to} and the model's numbers:
+        s_sat (rational), coefficients (polynomial), true and measured (spline).
     """
     path = Path(path)
     remedy = 'it holds {"schema": 1, "model": "rational", "s_sat": NUMBER, "valid_to": NUMBER or null}'
@@ -131,15 +122,35 @@ def load_saturation(path: str | Path) -> Saturation:
         raise CalibrationError("the saturation curve is not JSON", file=path, remedy=remedy) from None
     if not isinstance(values, dict) or values.get("schema") != _SCHEMA:
         raise CalibrationError("this is not a saturation curve of schema 1", file=path, remedy=remedy)
-    if values.get("model") != _MODEL:
-        what = f"the saturation model must be {_MODEL!r}, got {values.get('model')!r}"
-        raise CalibrationError(what, file=path, remedy=remedy)
-    s_sat: Any = values.get("s_sat")
-    valid_to: Any = values.get("valid_to")
-    for name, value in (("s_sat", s_sat), ("valid_to", 1.0 if valid_to is None else valid_to)):
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise CalibrationError(f"{name} must be a number, got {value!r}", file=path, remedy=remedy)
     try:
-        return Saturation(float(s_sat), None if valid_to is None else float(valid_to))
+        return _curve_of(values)
     except CalibrationError as error:
         raise CalibrationError(error.what, file=path, remedy=error.remedy or remedy) from None
+
+
+def _curve_of(values: Mapping[str, Any]) -> Receiver:
+    model = values.get("model")
+    if model not in _MODELS:
+        raise CalibrationError(f"the saturation model must be one of {', '.join(_MODELS)}, got {model!r}")
+    if model == "spline":
+        return TabledReceiver(_several(values, "true"), _several(values, "measured"))
+    if model == "rational":
+        s_sat = _one(values, "s_sat")
+        return Saturation(s_sat, None if values.get("valid_to") is None else _one(values, "valid_to"))
+    if model == "polynomial":
+        return PolynomialReceiver(_several(values, "coefficients"), _one(values, "valid_to"))
+    return LinearReceiver(_one(values, "valid_to"))
+
+
+def _one(values: Mapping[str, Any], name: str) -> float:
+    value = values.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise CalibrationError(f"{name} must be a number, got {value!r}")
+    return float(value)
+
+
+def _several(values: Mapping[str, Any], name: str) -> tuple[float, ...]:
+    given = values.get(name)
+    if not isinstance(given, list):
+        raise CalibrationError(f"{name} must be a list of numbers, got {given!r}")
+    return tuple(_one({name: value}, name) for value in given)

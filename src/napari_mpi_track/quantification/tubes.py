@@ -1,0 +1,303 @@
+"""What a scan shows of tubes and wells: maximum, total and width of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mpi_track.errors import MeasurementError
+from napari_mpi_track.imaging.noise import Noise, estimate_noise
+from napari_mpi_track.imaging.points import Points
+from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.quantification.lorentzian import Width, fit_lorentzian
+from napari_mpi_track.quantification.saturation import is_beyond_linear_range
+from napari_mpi_track.segmentation.tubes import TubePlace, find_tubes
+
+NOT_DETECTED = "not_detected"
+SATURATED = "saturated"
+
+
+class TubeRule(StrEnum):
+    """Which voxels make a tube's total."""
+
+    WIDE = "wide"
+    NOISE = "noise"
+    FRACTION_OF_MAX = "fraction-of-max"
+
+
+@dataclass(frozen=True, slots=True)
+class TotalRule:
+    """How a tube's total is drawn; the background is always taken off.
+
+    Attributes
+    ----------
+    rule
+        ``wide``: all within ``margin_mm`` of the part above half of the maximum. ``noise``: above ``times_sd`` SD
+        of the noise. ``fraction-of-max``: above ``fraction`` of the maximum. Never beyond the valley to a neighbour.
+    """
+
+    rule: TubeRule = TubeRule.WIDE
+    margin_mm: float = 10.0
+    times_sd: float = 5.0
+    fraction: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not (self.margin_mm > 0 and self.times_sd > 0 and 0 < self.fraction < 1):
+            raise MeasurementError(
+                f"a tube needs a positive margin and multiple of the noise and a fraction between 0 and 1, got "
+                f"{self.margin_mm:g} mm, {self.times_sd:g}, {self.fraction:g}"
+            )
+
+    def __str__(self) -> str:
+        if self.rule is TubeRule.NOISE:
+            return f"above {self.times_sd:g} SD of the noise, background subtracted"
+        if self.rule is TubeRule.FRACTION_OF_MAX:
+            return f"above {self.fraction:g} of the maximum, background subtracted"
+        return f"within {self.margin_mm:g} mm of the half maximum, background subtracted"
+
+
+@dataclass(frozen=True, slots=True)
+class TubeSignal:
+    """One tube as measured.
+
+    Attributes
+    ----------
+    name
+        The scan's, with ``/1``, ``/2`` ... where a scan holds several; or the point's.
+    scan
+        Name of the scan.
+    position_mm
+        Centre of the highest voxel, LPS mm.
+    maximum
+        Highest voxel, in the scan's unit, nothing taken off; the expected voxel of a tube that was not detected.
+    total, total_sd
+        In that unit times mm3 (mm2 for a projection), and the SD that the noise gives it.
+    background, noise_sd
+        Of the scan, in its unit.
+    widths
+        Along plane, row and column; ``None`` where no Lorentzian could be fitted.
+    rule
+        How the total was drawn, in words: a part of the calibration.
+    flag
+        ``not_detected`` (measured where the tube was expected), ``saturated``, joined by ``;``.
+    """
+
+    name: str
+    scan: str
+    position_mm: tuple[float, float, float]
+    maximum: float
+    total: float
+    total_sd: float
+    background: float
+    noise_sd: float
+    widths: tuple[Width | None, Width | None, Width | None]
+    rule: str
+    flag: str = ""
+
+    @property
+    def fwhm_mm(self) -> float | None:
+        """Geometric mean of the widths along the axes they are known of, mm."""
+        known = [width.fwhm_mm for width in self.widths if width is not None]
+        return float(np.exp(np.mean(np.log(known)))) if known else None
+
+    @property
+    def fwhm_se_mm(self) -> float | None:
+        """Standard error of :attr:`fwhm_mm`, mm."""
+        known = [width.se_mm / width.fwhm_mm for width in self.widths if width is not None]
+        mean = self.fwhm_mm
+        return None if mean is None else mean * float(np.sqrt(np.sum(np.square(known)))) / len(known)
+
+
+def measure_tubes(
+    scans: Sequence[tuple[str, Volume]], rule: TotalRule | None = None, points: Points | None = None
+) -> list[TubeSignal]:
+    """Return every tube of every scan.
+
+    Parameters
+    ----------
+    scans
+        Names, all different, and scans, linearised where the receiver saturates.
+    rule
+        How totals are drawn; the wide rule when not given.
+    points
+        Where the tubes of every scan lie and what they are called (wells, blanks among them). Without points tubes
+        are searched; a scan in which none is found is taken for one of the same tube holder and measured where the
+        other scans' single tubes lie, with the flag ``not_detected``.
+
+    Raises
+    ------
+    MeasurementError
+        No tube in any scan, or no place to measure a scan without one; a scan without noise.
+
+    Notes
+    -----
+    The maximum of a tube that was not found is the voxel where it was expected: the highest of many voxels of noise
+    lies above their mean and would tilt a curve of maxima.
+    """
+    rule = rule or TotalRule()
+    read = [(name, volume, estimate_noise(volume)) for name, volume in scans]
+    found = [find_tubes(volume, noise) for _, volume, noise in read]
+    if points is not None:
+        return [
+            tube
+            for (name, volume, noise), places in zip(read, found, strict=True)
+            for tube in _at_points(name, volume, noise, places, points, rule, is_alone=len(read) == 1)
+        ]
+    if not any(found):
+        raise MeasurementError(
+            "no tube stands out of the noise in any scan", remedy="give the places of the tubes (--points)"
+        )
+    singles = [v.grid.lps_from(f[0].peak) for (_, v, _), f in zip(read, found, strict=True) if len(f) == 1]
+    tubes = []
+    for (name, volume, noise), places in zip(read, found, strict=True):
+        if not places:
+            tubes.append(_undetected(name, volume, noise, singles, rule))
+        for number, place in enumerate(places, start=1):
+            called = name if len(places) == 1 else f"{name}/{number}"
+            tubes.append(_measured(called, name, volume, noise, place, rule))
+    return tubes
+
+
+def _at_points(
+    name: str, volume: Volume, noise: Noise, places: list[TubePlace], points: Points, rule: TotalRule, *, is_alone: bool
+) -> list[TubeSignal]:
+    tubes = []
+    for point, position in zip(points.names, points.positions_mm, strict=True):
+        if not volume.grid.contains(position):
+            raise MeasurementError(f"the point '{point}' lies outside the scan", file=volume.file)
+        called = point if is_alone else f"{name}/{point}"
+        holding = [place for place in places if _distance_mm(volume, place, position) <= rule.margin_mm / 2]
+        if holding:
+            nearest = min(holding, key=lambda place: _distance_mm(volume, place, position))
+            tubes.append(_measured(called, name, volume, noise, nearest, rule))
+        else:
+            others = [place.basin for place in places]
+            tubes.append(_measured_at(called, name, volume, noise, position, others, rule))
+    return tubes
+
+
+def _distance_mm(volume: Volume, place: TubePlace, position: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(volume.grid.lps_from(place.peak) - position))
+
+
+def _undetected(
+    name: str, volume: Volume, noise: Noise, singles: list[NDArray[np.float64]], rule: TotalRule
+) -> TubeSignal:
+    if not singles:
+        raise MeasurementError(
+            f"no tube stands out of the noise in '{name}', and no other scan with a single tube says where it lay",
+            file=volume.file,
+            remedy="give the places of the tubes (--points)",
+        )
+    place = np.median(singles, axis=0)
+    if not volume.grid.contains(place):
+        raise MeasurementError(
+            f"no tube stands out of the noise in '{name}', and where the others lay is outside its field of view",
+            file=volume.file,
+            remedy="give the places of the tubes (--points)",
+        )
+    return _measured_at(name, name, volume, noise, place, [], rule)
+
+
+def _measured_at(
+    called: str,
+    name: str,
+    volume: Volume,
+    noise: Noise,
+    position: NDArray[np.float64],
+    others: list[NDArray[np.bool_]],
+    rule: TotalRule,
+) -> TubeSignal:
+    """Return what is at a place where no tube was found: the whole ball of the margin, whatever the rule.
+
+    A threshold would leave nothing of it, or its highest noise.
+    """
+    near = _within(volume, position, rule.margin_mm)
+    peak = np.clip(np.round(volume.grid.index_from(position)).astype(int), 0, np.asarray(volume.grid.shape) - 1)
+    free = near.copy()
+    for basin in others:
+        free &= ~basin | _within(volume, position, rule.margin_mm / 4)
+    at = (int(peak[0]), int(peak[1]), int(peak[2]))
+    return _signal(called, name, volume, noise, at, free, (None, None, None), rule, NOT_DETECTED)
+
+
+def _measured(called: str, name: str, volume: Volume, noise: Noise, place: TubePlace, rule: TotalRule) -> TubeSignal:
+    voxels = np.asarray(volume.voxels, dtype=np.float64)
+    height = float(voxels[place.peak]) - noise.mean
+    if rule.rule is TubeRule.NOISE:
+        inside = place.basin & (voxels > noise.mean + rule.times_sd * noise.sd)
+    elif rule.rule is TubeRule.FRACTION_OF_MAX:
+        inside = place.basin & (voxels > noise.mean + rule.fraction * height)
+    else:
+        inside = _around(volume, place, noise.mean + 0.5 * height, rule.margin_mm)
+    widths = tuple(_width(volume, noise, place, axis, rule.margin_mm) for axis in range(3))
+    flag = SATURATED if is_beyond_linear_range(volume)[place.basin].any() else ""
+    return _signal(called, name, volume, noise, place.peak, inside, (widths[0], widths[1], widths[2]), rule, flag)
+
+
+def _signal(
+    called: str,
+    name: str,
+    volume: Volume,
+    noise: Noise,
+    peak: tuple[int, int, int],
+    inside: NDArray[np.bool_],
+    widths: tuple[Width | None, Width | None, Width | None],
+    rule: TotalRule,
+    flag: str,
+) -> TubeSignal:
+    voxels = np.asarray(volume.voxels, dtype=np.float64)
+    weights = inside.astype(np.float64)
+    x, y, z = (float(v) for v in volume.grid.lps_from(peak))
+    of_voxels = max(float((weights * noise.smear(weights)).sum()), 0.0)
+    return TubeSignal(
+        called,
+        name,
+        (x, y, z),
+        float(voxels[peak]),
+        float((voxels[inside] - noise.mean).sum()) * volume.voxel_measure,
+        float(np.sqrt(of_voxels)) * volume.voxel_measure,
+        noise.mean,
+        noise.sd,
+        widths,
+        str(rule),
+        flag,
+    )
+
+
+def _within(volume: Volume, position: NDArray[np.float64], radius_mm: float) -> NDArray[np.bool_]:
+    index = np.indices(volume.grid.shape).reshape(3, -1).T
+    away = np.linalg.norm(volume.grid.lps_from(index) - position, axis=1)
+    return np.asarray(away <= radius_mm).reshape(volume.grid.shape)
+
+
+def _around(volume: Volume, place: TubePlace, level: float, margin_mm: float) -> NDArray[np.bool_]:
+    """Return the basin's voxels within the margin of those above ``level`` that hang together with the peak."""
+    from scipy import ndimage
+
+    pieces, _ = ndimage.label(place.basin & (np.asarray(volume.voxels) > level))
+    bright = pieces == pieces[place.peak]
+    # Distances along the axes: the grids of scanners are orthogonal to far within a voxel over such a margin.
+    away = ndimage.distance_transform_edt(~bright, sampling=volume.grid.spacing_mm)
+    return np.asarray(place.basin & (away <= margin_mm))
+
+
+def _width(volume: Volume, noise: Noise, place: TubePlace, axis: int, margin_mm: float) -> Width | None:
+    line = tuple(slice(None) if a == axis else place.peak[a] for a in range(3))
+    inside, peak = place.basin[line], place.peak[axis]
+    spacing = float(volume.grid.spacing_mm[axis])
+    reach = int(2 * margin_mm / spacing)
+    low, high = peak, peak
+    while low > 0 and inside[low - 1] and peak - low < reach:
+        low -= 1
+    while high < inside.size - 1 and inside[high + 1] and high - peak < reach:
+        high += 1
+    profile = np.asarray(volume.voxels, dtype=np.float64)[line][low : high + 1]
+    middle = [n // 2 for n in noise.correlation.shape]
+    lags = noise.correlation[tuple(slice(None) if a == axis else middle[a] for a in range(3))]
+    apart = np.abs(np.subtract.outer(np.arange(profile.size), np.arange(profile.size)))
+    by_lag = np.zeros(max(profile.size, middle[axis] + 1))
+    by_lag[: middle[axis] + 1] = lags[middle[axis] :]
+    return fit_lorentzian(profile, spacing, peak - low, noise.sd**2 * by_lag[apart])
