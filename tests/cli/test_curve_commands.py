@@ -72,3 +72,28 @@ def test_dilutions_are_compared_from_two_tables(tmp_path, capsys):
 def test_every_command_has_an_example_in_its_help(command, capsys):
     run([command, "--help"])
     assert f"Example: mpi-track {command}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_count_undoes_the_scanners_drift_through_its_vial(curves, capsys):
+    capsys.readouterr()
+    call = ["count", "--calibration", curves[0], "--json"]
+    run([*call, "400"])
+    then = json.loads(capsys.readouterr().out)["counts"][0]
+    run([*call, "360", "--vial", "50,45,0.5"])
+    now = json.loads(capsys.readouterr().out)["counts"][0]
+    assert now["signal"] == 360
+    assert now["iron_ng"] == pytest.approx(then["iron_ng"])
+    assert now["iron_ng_high"] - now["iron_ng_low"] > then["iron_ng_high"] - then["iron_ng_low"]
+    run([*call, "360", "--vial", "50"], status=2)
+
+
+def test_an_outlier_is_said_and_kept(tmp_path, capsys):
+    table = tmp_path / "c.csv"
+    rows = [f"{x},{2 * x + (60 if (x, r) == (200, 1) else r)}" for x in (0, 50, 100, 200, 400) for r in (0, 1, 2)]
+    table.write_text("\n".join(["iron_ng,signal", *rows]) + "\n")
+    call = ["calibrate", table, "--x", "iron_ng", "--signal", "signal", "--kind", "in-cells-iron", "--tracer", "P"]
+    run([*call, "--weights", "none", "--out", tmp_path / "c.json", "--json"])
+    said = capsys.readouterr()
+    assert "sample 11 (x = 200, signal 460) does not fit the others" in said.err
+    assert json.loads(said.out)["n"] == 15
+    assert json.loads(said.out)["influence"]["outlier"].index(True) == 10

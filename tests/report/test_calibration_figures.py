@@ -7,7 +7,8 @@ import numpy as np
 from napari_mpi_track.quantification.calibration import fit_calibration
 from napari_mpi_track.quantification.curve_comparison import compare_curves
 from napari_mpi_track.quantification.dilution import DilutionSample, compare_dilutions, compare_with_spacing
-from napari_mpi_track.report.calibration_figures import curves_figure, dilution_figure, spacing_figure
+from napari_mpi_track.quantification.influence import measure_influence
+from napari_mpi_track.report.calibration_figures import curves_figure, dilution_figure, residual_figure, spacing_figure
 from napari_mpi_track.report.figures import figure_bytes
 
 IRON = np.repeat([0.0, 50, 100, 200, 400, 800], 3)
@@ -52,3 +53,13 @@ def test_the_interparticle_model_is_drawn_beside_the_data():
     figure = spacing_figure(points)
     np.testing.assert_allclose(figure.axes[1].lines[0].get_ydata(), [0, -20])
     assert "S_ref (d_ref/d)³" in texts(figure)
+
+
+def test_an_outlier_is_ringed_among_the_residuals():
+    rng = np.random.default_rng(3)
+    signal = 5 + IRON + rng.normal(0, 1, IRON.size)
+    signal[4] += 30
+    curve = fit_calibration(IRON, signal, kind="in-cells-iron", weights="none")
+    figure = residual_figure(curve, measure_influence(curve))
+    np.testing.assert_array_equal(figure.axes[0].lines[1].get_xdata(), [50.0])
+    assert len(figure.axes[0].lines[0].get_xdata()) == IRON.size

@@ -23,6 +23,8 @@ from napari_mpi_track.cli.options import (
 )
 from napari_mpi_track.errors import MpiTrackError, TableError
 from napari_mpi_track.imaging.point_spread import PsfShape
+from napari_mpi_track.quantification.estimate import Estimate
+from napari_mpi_track.quantification.session_drift import corrected_for_drift
 
 # A signal so many times the highest standard's is more likely of another unit than of so many cells.
 _FAR_ABOVE = 300.0
@@ -112,6 +114,7 @@ def calibrate(
         read_calibration_table,
         save_calibration,
     )
+    from napari_mpi_track.quantification.influence import influence_in_words, measure_influence
     from napari_mpi_track.quantification.saturation import load_saturation
     from napari_mpi_track.quantification.unit_suspicion import suspected_column
 
@@ -140,10 +143,14 @@ def calibrate(
         saturation=None if saturation is None else saturation.name,
     )
     save_calibration(calibration, out, overwrite)
-    for weakness in calibration.weak_points:
+    influence = measure_influence(calibration) if calibration.n > 3 else None
+    judged = [] if influence is None else influence_in_words(calibration, influence)
+    for weakness in (*calibration.weak_points, *judged):
         note(weakness)
     if as_json:
-        print_json(calibration_to_json(calibration))
+        names = ("leverage", "studentised", "cooks_distance", "outlier", "influential")
+        shown = None if influence is None else {name: getattr(influence, name) for name in names}
+        print_json({**calibration_to_json(calibration), "influence": shown})
         return
     unit = "cells" if calibration.x_quantity == "cells" else "ng iron"
     typer.echo(f"signal = {calibration.intercept:.4g} + {calibration.slope:.5g} x {unit}")
@@ -161,9 +168,15 @@ def count(
     signals: Annotated[list[float], typer.Argument(help="Signals, each a mean of m.", show_default=False)],
     calibration: Annotated[Path, typer.Option("--calibration", help="C.json.", show_default=False)],
     replicates: Annotated[int, typer.Option("--replicates", min=1, help="m: measurements behind each signal.")] = 1,
+    vial: Annotated[
+        str | None,
+        typer.Option(
+            "--vial", help="THEN,NOW[,SD]: a vial's signal with the calibration and today, and the SD of each."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read signals as cells (or iron) with their 95 % interval.
+    """Read signals as cells (or iron) with their 95 % interval; --vial undoes the scanner's drift.
 
     Example: mpi-track count 640.2 12.5 --calibration promag.json
     """
@@ -171,12 +184,13 @@ def count(
     from napari_mpi_track.quantification.cell_number import count_cells
 
     line = load_calibration(calibration)
-    counts = count_cells(signals, line, replicates=replicates)
+    undrifted = [_undrifted(value, vial) for value in signals]
+    counts = count_cells([s.value for s in undrifted], line, own_sd=[s.sd for s in undrifted], replicates=replicates)
     name = line.x_quantity
     records = [
         {"signal": s, name: v, f"{name}_low": low, f"{name}_high": high, "flag": str(flag)}
         for s, v, low, high, flag in zip(
-            counts.signal.tolist(),
+            signals,
             counts.value.tolist(),
             counts.low.tolist(),
             counts.high.tolist(),
@@ -203,6 +217,17 @@ def count(
         else:
             interval = f"95 % interval {record[f'{name}_low']:,.3g} to {record[f'{name}_high']:,.3g}"
             typer.echo(f"{record['signal']:g}: {record[name]:,.3g} {unit}, {interval} {record['flag']}".rstrip())
+
+
+def _undrifted(signal: float, vial: str | None) -> Estimate:
+    """Return a signal as it would have been on the calibration's day; ``vial`` is THEN,NOW[,SD]."""
+    parts = numbers(vial, "--vial")
+    if parts is None:
+        return Estimate(signal)
+    if len(parts) < 2:
+        raise MpiTrackError(f"--vial needs THEN,NOW[,SD], got '{vial}'")
+    sd = parts[2] if len(parts) == 3 else 0.0
+    return corrected_for_drift(Estimate(signal), Estimate(parts[0], sd), Estimate(parts[1], sd))
 
 
 def quantify(

@@ -9,6 +9,7 @@ from napari_mpi_track.imaging.labels import Colour
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.quantification.curve_comparison import CurveComparison, PercentDifference
 from napari_mpi_track.quantification.dilution import DilutionEffect, SpacingPoint
+from napari_mpi_track.quantification.influence import Influence
 from napari_mpi_track.report.figures import INK, new_figure, palette_colour, plain_axes, signal_unit
 from napari_mpi_track.report.tables import three_digits
 
@@ -105,6 +106,25 @@ def spacing_figure(points: Sequence[SpacingPoint], *, unit: str = "a.u.", title:
     axes.axhline(0, color=palette_colour(_FIRST), linewidth=1.6)
     axes.set_xlabel("spacing of particles d/d_ref", fontsize=9)
     axes.set_ylabel("measured against the model (%)", fontsize=9)
+    return figure
+
+
+def residual_figure(calibration: Calibration, influence: Influence, *, title: str = "") -> "Figure":
+    """Return the studentised residuals against x, and Cook's distance against leverage; outliers are ringed, kept."""
+    figure = _figure(8.6, 3.6, title)
+    blue, red = palette_colour(_FIRST), palette_colour(_SECOND)
+    studentised = np.clip(influence.studentised, -1e3, 1e3)
+    panels = (
+        ((calibration.x, studentised), (_x_label(calibration), "studentised residual"), influence.outlier),
+        ((influence.leverage, influence.cooks_distance), ("leverage", "Cook's distance"), influence.influential),
+    )
+    for at, ((x, y), words, ringed) in enumerate(panels, start=1):
+        axes = plain_axes(figure, 1, 2, at)
+        axes.plot(x, y, "o", color=blue, markersize=5, markeredgecolor=INK, markeredgewidth=0.6)
+        axes.plot(x[ringed], y[ringed], "o", markersize=12, markerfacecolor="none", markeredgecolor=red)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        axes.set_xlabel(words[0], fontsize=9)
+        axes.set_ylabel(words[1], fontsize=9)
     return figure
 
 
