@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.imaging.volume import Modality, Volume
+from napari_mpi_track.report.light_frame import Inks
 
 # METHODS 1: MPI below five times its noise is not shown, as it is not counted by the noise rule.
 HIDDEN_BELOW_NOISE_SDS = 5.0
@@ -51,6 +52,14 @@ def hidden_below(volume: Volume) -> float:
         # A scan without noise (thresholded already, simulated) has nothing to hide but its zeros.
         return 0.0
     return noise.mean + HIDDEN_BELOW_NOISE_SDS * noise.sd
+
+
+def curve_inks(theme: str) -> Inks:
+    """Return the colours that a curve in a panel is drawn with in one of napari's themes."""
+    from napari.utils.theme import get_theme
+
+    colours = get_theme(theme)
+    return Inks(*(colour.as_hex("long") for colour in (colours.text, colours.background, colours.primary)))
 
 
 def _grey_limits(finite: NDArray[np.float64]) -> tuple[float, float]:

@@ -1,12 +1,15 @@
 """What all panels of one viewer share: the study, the day in view, the results, and the way back."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
-from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
+from napari_mpi_track.gui.calibration_draft import EMPTY_DRAFT, Draft
+from napari_mpi_track.longitudinal.study import CalibrationChoice, Study, Subject, Timepoint
+from napari_mpi_track.quantification.calibration import Calibration
 
 if TYPE_CHECKING:
     from napari_mpi_track.report.run import RunSummary
@@ -26,12 +29,18 @@ class State:
         The day in view, where one was chosen.
     run
         The last finished run of the study: its ``RunSummary``.
+    draft
+        The calibration being made; it is no part of a study and stays when another one is opened.
+    compared
+        A saved curve shown beside the draft, with the name of its file.
     """
 
     study: Study | None = None
     subject: str | None = None
     day: float | None = None
     run: "RunSummary | None" = None
+    draft: Draft = EMPTY_DRAFT
+    compared: tuple[str, Calibration] | None = None
 
     @property
     def in_view(self) -> tuple[Subject, Timepoint] | None:
@@ -45,8 +54,8 @@ class State:
 class Session:
     """The state behind all panels, with one ``changed`` signal, undo and redo.
 
-    Opening a study, changing it and finishing a run are steps that can be undone. Looking at another day is not:
-    undo brings back what was thrown away, not where one looked.
+    Opening a study, changing it, finishing a run and every change of a calibration are steps that can be undone.
+    Looking at another day is not: undo brings back what was thrown away, not where one looked.
     """
 
     changed = Signal()
@@ -68,7 +77,7 @@ class Session:
 
     def open_study(self, study: Study) -> None:
         """Show another study, or another version of this one; results of the old one go with it."""
-        self._step(State(study=study))
+        self._step(State(study=study, draft=self.state.draft, compared=self.state.compared))
 
     def look_at(self, subject: str, day: float) -> None:
         """Bring one day into view; ``KeyError`` if the study has no such subject or day."""
@@ -79,6 +88,27 @@ class Session:
     def keep_run(self, run: "RunSummary") -> None:
         """Keep the summary of a finished run."""
         self._step(replace(self.state, run=run))
+
+    def keep_draft(self, draft: Draft) -> None:
+        """Keep a calibration as it is now; nothing happens if it is what it was."""
+        if draft != self.state.draft:
+            self._step(replace(self.state, draft=draft))
+
+    def compare_with(self, name: str, calibration: Calibration) -> None:
+        """Show a saved curve, of a file of that name, beside the draft."""
+        self._step(replace(self.state, compared=(name, calibration)))
+
+    def end_comparison(self) -> None:
+        """Show the draft alone; nothing happens if it is alone."""
+        if self.state.compared is not None:
+            self._step(replace(self.state, compared=None))
+
+    def use_curve(self, path: Path) -> None:
+        """Have the open study count cells by a saved curve; results by another one go. Nothing without a study."""
+        study = self.state.study
+        if study is not None:
+            used = replace(study, calibration=CalibrationChoice(curve=path))
+            self._step(replace(self.state, study=used, run=None))
 
     @property
     def can_undo(self) -> bool:

@@ -68,10 +68,15 @@ class ResultCard(QFrame):
         self.reason.setText(escape(f"{row.moving} to {row.fixed} by {row.method}: {row.reason}"))
 
     def _chip(self, verdict: str, words: str) -> None:
-        mark, colour = _CHIPS.get(verdict, ("", "#dddddd"))
-        self.chip.setText(f"{mark} {words}")
-        self.chip.setStyleSheet(f"background:{colour}; color:#202020; border-radius:7px; padding:2px 8px;")
+        show_chip(self.chip, verdict, words)
         self.chip.setVisible(True)
+
+
+def show_chip(chip: QLabel, verdict: str, words: str) -> None:
+    """Make a label the chip of a verdict (good, doubtful, failed): mark, words and colour."""
+    mark, colour = _CHIPS.get(verdict, ("", "#dddddd"))
+    chip.setText(f"{mark} {words}")
+    chip.setStyleSheet(f"background:{colour}; color:#202020; border-radius:7px; padding:2px 8px;")
 
 
 def cells_table(rows: Sequence[Measurement]) -> str:

@@ -13,7 +13,8 @@ from napari_mpi_track.gui.day_scans import DayScans, brightest_mpi, scans_aligne
 from napari_mpi_track.gui.samples import sample_study
 from napari_mpi_track.gui.session import Session
 from napari_mpi_track.gui.shown_day import ShownDay
-from napari_mpi_track.gui.study_run import result_of_day, run_in_folder, scans_to_look_at, step_state
+from napari_mpi_track.gui.steps import go_to, step_states
+from napari_mpi_track.gui.study_run import result_of_day, run_in_folder, scans_to_look_at
 from napari_mpi_track.gui.tasks import Progress, Task
 from napari_mpi_track.gui.widgets.panel_frame import PanelFrame
 from napari_mpi_track.gui.widgets.study_body import StudyBody
@@ -45,6 +46,7 @@ class StudyPanel(PanelFrame):
         self.contents.folder_button.clicked.connect(self._choose_folder)
         self.contents.report_button.clicked.connect(self._open_report)
         self.contents.grid.chosen.connect(self.session.look_at)
+        self.steps.asked_for.connect(lambda step: go_to(napari_viewer, step))
         self.listen(self._redraw)
         self._redraw()
 
@@ -85,7 +87,7 @@ class StudyPanel(PanelFrame):
 
     def _redraw(self) -> None:
         state = self.session.state
-        self.steps.show_states({"Study": step_state(state)})
+        self.steps.show_states(step_states(state))
         self.show_history()
         self.contents.show_state(state, is_working=self._working is not None)
         self.contents.show_result(state, result_of_day(state))
