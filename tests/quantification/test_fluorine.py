@@ -10,7 +10,7 @@ from napari_mpi_track.quantification.estimate import Estimate
 from napari_mpi_track.quantification.fluorine import cells_from_fluorine, organ_fluorine, rician_signal
 
 
-@pytest.mark.parametrize("snr", [0.5, 1.0, 2.0, 5.0, 10.0, 40.0])
+@pytest.mark.parametrize("snr", [0.5, 1.0, 2.0, 5.0, 10.0, 25.0])
 def test_the_mean_of_a_rice_distribution_is_undone(snr):
     np.testing.assert_allclose(rician_signal(2.5 * rice.mean(snr), 2.5), 2.5 * snr, rtol=1e-8)
 

@@ -53,6 +53,7 @@ def compare_dilutions(
         Path, typer.Argument(help="CSV: iron_ng, volume_ul, maximum, total, fwhm_mm; undiluted.", show_default=False)
     ],
     fixed_volume: Annotated[Path, typer.Argument(help="CSV, likewise; diluted in one volume.", show_default=False)],
+    fwhm: Annotated[str, typer.Option("--fwhm", help="Column of widths, fwhm_row_mm for one axis.")] = "fwhm_mm",
     figure: Figure = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
@@ -66,7 +67,10 @@ def compare_dilutions(
     from napari_mpi_track.quantification.dilution import compare_dilutions as compare
     from napari_mpi_track.quantification.sample_tables import read_dilution_samples
 
-    effects = compare(read_dilution_samples(fixed_concentration), read_dilution_samples(fixed_volume))
+    effects = compare(
+        read_dilution_samples(fixed_concentration, fwhm_column=fwhm),
+        read_dilution_samples(fixed_volume, fwhm_column=fwhm),
+    )
     if figure is not None:
         from napari_mpi_track.report.calibration_figures import dilution_figure
 

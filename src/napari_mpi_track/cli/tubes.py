@@ -1,6 +1,7 @@
 """The command that makes a calibration table from scans: measure-tubes."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,9 @@ def measure_tubes(
     saturation: Annotated[
         Path | None, typer.Option("--saturation", help="Receiver's curve: scans are linearised first.")
     ] = None,
+    projection: Annotated[
+        bool, typer.Option("--projection", help="Scans of one plane are 2-D projections: totals over mm2.")
+    ] = False,
     units_checked: Annotated[
         bool, typer.Option("--units-checked", help="Amounts are right, however odd they look.")
     ] = False,
@@ -54,6 +58,8 @@ def measure_tubes(
     require_absent(out, overwrite)
     samples = None if sheet is None else read_sample_sheet(sheet, units_checked=units_checked)
     scans = _scans(folder, modality, unit, spacing_mm)
+    if projection:
+        scans = [(name, replace(volume, is_projection=True)) for name, volume in scans]
     if saturation is not None:
         curve = load_saturation(saturation)
         scans = [(name, curve.linearise(volume)) for name, volume in scans]

@@ -86,21 +86,20 @@ def compare_dilutions(
 
     Notes
     -----
-    The scatter of a measure is pooled over the replicates of one series relative to their means, since it grows with
-    the signal; ratios have Fieller's interval.
+    The scatter is pooled over the replicates of one series, blanks included, as a constant part and one that grows with
+    the signal (for widths: with 1/iron); ratios have Fieller's interval.
     """
     _require_amounts([*fixed_concentration, *fixed_volume])
     effects = []
     for measure in MEASURES:
         reference, diluted = _groups(fixed_concentration, measure), _groups(fixed_volume, measure)
-        scatter = _relative_scatter(reference), _relative_scatter(diluted)
-        for iron, volume in sorted(diluted):
-            match = _same_iron(iron, reference)
-            if match is None or volume / match[1] == 1.0:
+        scatter = _scatter(reference, measure), _scatter(diluted, measure)
+        for key in sorted(key for key in diluted if key[0] > 0):
+            match = _same_iron(key[0], reference)
+            if match is None or key[1] / match[1] == 1.0:
                 continue
-            effects.append(
-                _effect(measure, iron, volume / match[1], reference[match], diluted[iron, volume], scatter, level)
-            )
+            terms = (reference[match], *_of(scatter[0], match)), (diluted[key], *_of(scatter[1], key))
+            effects.append(_effect(measure, key[0], key[1] / match[1], terms, level))
     if not effects:
         raise CalibrationError(
             "the two series hold no iron in common that was measured in two volumes",
@@ -171,7 +170,7 @@ def compare_with_spacing(
         A sample without a volume, samples of several volumes, or fewer than two concentrations.
     """
     _require_amounts(fixed_volume)
-    groups = _groups(fixed_volume, measure)
+    groups = {key: values for key, values in _groups(fixed_volume, measure).items() if key[0] > 0}
     volumes = sorted({volume for _, volume in groups})
     if len(groups) < 2 or len(volumes) != 1:
         raise CalibrationError(
@@ -200,49 +199,57 @@ _Groups = dict[tuple[float, float], NDArray[np.float64]]
 
 
 def _groups(samples: Sequence[DilutionSample], measure: Measure) -> _Groups:
-    """Return the values of replicates by (iron, volume); blanks and what was not measured are left out."""
+    """Return the values of replicates by (iron, volume); what was not measured is left out."""
     found: dict[tuple[float, float], list[float]] = {}
     for sample in samples:
         value = getattr(sample, measure)
-        if value is not None and np.isfinite(value) and sample.iron_ng > 0:
+        if value is not None and np.isfinite(value):
             found.setdefault((sample.iron_ng, sample.volume_ul), []).append(value)
     return {key: np.array(values) for key, values in found.items()}
 
 
-def _relative_scatter(groups: _Groups) -> tuple[float, int]:
-    """Return the pooled relative variance of one tube, and its degrees of freedom."""
-    squares = sum(float(np.sum((v / v.mean() - 1.0) ** 2)) for v in groups.values() if v.mean() != 0)
-    degrees = sum(v.size - 1 for v in groups.values())
-    return (squares / degrees if degrees else 0.0), degrees
+def _scatter(groups: _Groups, measure: Measure) -> tuple[dict[tuple[float, float], float], int]:
+    """Return the variance of one tube in every group, and the degrees of freedom it is known with.
+
+    A constant part and one that goes with the square of the signal (of a width: of 1/iron, since dim tubes have
+    uncertain widths), in the share that makes the replicates' variances most likely; blanks tell the constant part.
+    """
+    keys = list(groups)
+    driver = np.array([key[0] ** -2.0 if key[0] and measure == "fwhm_mm" else groups[key].mean() ** 2 for key in keys])
+    degrees = np.array([groups[key].size - 1 for key in keys], dtype=np.float64)
+    squares = np.array([float(np.sum((groups[key] - groups[key].mean()) ** 2)) for key in keys])
+    if degrees.sum() == 0 or not driver.max() > 0:
+        return dict.fromkeys(keys, 0.0), 0
+    shares = np.concatenate([[0.0], 1.0 / (1.0 + np.exp(-np.linspace(-14.0, 14.0, 141))), [1.0 - 1e-9]])
+    shapes = (1.0 - shares)[:, None] + shares[:, None] * driver / driver.max()
+    scales = np.maximum((squares / shapes).sum(axis=1) / degrees.sum(), np.finfo(float).tiny)
+    unlikeliness = degrees.sum() * np.log(scales) + (degrees * np.log(shapes)).sum(axis=1)
+    best = int(np.argmin(unlikeliness))
+    return dict(zip(keys, (scales[best] * shapes[best]).tolist(), strict=True)), int(degrees.sum())
 
 
 def _same_iron(iron: float, reference: _Groups) -> tuple[float, float] | None:
-    near = [key for key in reference if abs(key[0] - iron) <= _SAME_IRON * iron]
+    near = [key for key in reference if key[0] > 0 and abs(key[0] - iron) <= _SAME_IRON * iron]
     return min(near, key=lambda key: (abs(key[0] - iron), key[1])) if near else None
+
+
+def _of(scatter: tuple[dict[tuple[float, float], float], int], key: tuple[float, float]) -> tuple[float, int]:
+    return scatter[0][key], scatter[1]
 
 
 def _effect(
     measure: Measure,
     iron: float,
     ratio: float,
-    reference: NDArray[np.float64],
-    diluted: NDArray[np.float64],
-    scatter: tuple[tuple[float, int], tuple[float, int]],
+    terms: tuple[tuple[NDArray[np.float64], float, int], tuple[NDArray[np.float64], float, int]],
     level: float,
 ) -> DilutionEffect:
-    def mean(values: NDArray[np.float64], of: tuple[float, int]) -> tuple[float, float, float]:
-        middle = float(values.mean())
-        return middle, of[0] * middle**2 / values.size, float(of[1]) if of[1] else inf
-
-    percent = percent_difference(mean(reference, scatter[0]), mean(diluted, scatter[1]), level)
-    if not (scatter[0][1] and scatter[1][1]):
-        percent = PercentDifference(percent.value, float("nan"), float("nan"))
-    return DilutionEffect(
-        measure,
-        iron,
-        ratio,
-        float(reference.mean()),
-        float(diluted.mean()),
-        percent,
-        (reference.size, diluted.size),
+    """Return one effect; ``terms`` are replicates, variance of one tube and its degrees of freedom, of each series."""
+    (reference, _, reference_degrees), (diluted, _, diluted_degrees) = terms
+    first, second = (
+        (float(values.mean()), variance / values.size, float(degrees or inf)) for values, variance, degrees in terms
     )
+    percent = percent_difference(first, second, level)
+    if not (reference_degrees and diluted_degrees):
+        percent = PercentDifference(percent.value, float("nan"), float("nan"))
+    return DilutionEffect(measure, iron, ratio, first[0], second[0], percent, (reference.size, diluted.size))

@@ -8,7 +8,7 @@ from napari_mpi_track.errors import TableError
 from napari_mpi_track.quantification.dilution import DilutionSample
 
 _AMOUNTS = ("iron_ng", "volume_ul")
-_MEASURES = ("maximum", "total", "fwhm_mm")
+_MEASURES = ("maximum", "total")
 
 
 def read_table(path: str | Path, needed: tuple[str, ...] = ()) -> list[tuple[int, dict[str, str]]]:
@@ -68,10 +68,10 @@ def number_in(row: dict[str, str], column: str, *, number: int, path: str | Path
     return value
 
 
-def read_dilution_samples(path: str | Path) -> list[DilutionSample]:
+def read_dilution_samples(path: str | Path, *, fwhm_column: str = "fwhm_mm") -> list[DilutionSample]:
     """Return the samples of a table with the columns iron_ng and volume_ul, and any of maximum, total and fwhm_mm.
 
-    That is what ``mpi-track measure-tubes`` writes.
+    That is what ``mpi-track measure-tubes`` writes; ``fwhm_column`` may be the width along one axis (fwhm_row_mm).
 
     Raises
     ------
@@ -79,9 +79,10 @@ def read_dilution_samples(path: str | Path) -> list[DilutionSample]:
         A column that is not there, or a cell that is not a number.
     """
     rows = read_table(path, _AMOUNTS)
-    if not set(_MEASURES) & set(rows[0][1]):
+    measures = (*_MEASURES, fwhm_column)
+    if not set(measures) & set(rows[0][1]):
         raise TableError(
-            "the table has none of the columns maximum, total and fwhm_mm",
+            f"the table has none of the columns {', '.join(measures[:2])} and {fwhm_column}",
             file=path,
             remedy="make it with mpi-track measure-tubes, or name its columns so",
         )
@@ -92,6 +93,6 @@ def read_dilution_samples(path: str | Path) -> list[DilutionSample]:
             raise TableError(
                 f"row {number} has no iron_ng or no volume_ul", file=path, remedy="fill it in, or remove the row"
             )
-        values = [number_in(row, name, number=number, path=path) for name in _MEASURES]
+        values = [number_in(row, name, number=number, path=path) for name in measures]
         samples.append(DilutionSample(amounts[0], amounts[1], *values))
     return samples

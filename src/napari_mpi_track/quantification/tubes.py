@@ -15,6 +15,8 @@ from napari_mpi_track.quantification.lorentzian import Width, fit_lorentzian
 from napari_mpi_track.quantification.saturation import is_beyond_linear_range
 from napari_mpi_track.segmentation.tubes import TubePlace, find_tubes
 
+# The mode of noise varies two to three times as much as its mean; unlike the mean, tails of signal hardly move it.
+_MODE_VARIANCE = 3.0
 NOT_DETECTED = "not_detected"
 SATURATED = "saturated"
 
@@ -73,7 +75,8 @@ class TubeSignal:
     maximum
         Highest voxel, in the scan's unit, nothing taken off; the expected voxel of a tube that was not detected.
     total, total_sd
-        In that unit times mm3 (mm2 for a projection), and the SD that the noise gives it.
+        In that unit times mm3 (mm2 for a projection), and the SD that the noise gives it, in its voxels
+        and in the background taken off.
     background, noise_sd
         Of the scan, in its unit.
     widths
@@ -252,13 +255,14 @@ def _signal(
     weights = inside.astype(np.float64)
     x, y, z = (float(v) for v in volume.grid.lps_from(peak))
     of_voxels = max(float((weights * noise.smear(weights)).sum()), 0.0)
+    of_background = _MODE_VARIANCE * noise.sd**2 * max(float(noise.correlation.sum()), 1.0) / voxels.size
     return TubeSignal(
         called,
         name,
         (x, y, z),
         float(voxels[peak]),
         float((voxels[inside] - noise.mean).sum()) * volume.voxel_measure,
-        float(np.sqrt(of_voxels)) * volume.voxel_measure,
+        float(np.sqrt(of_voxels + weights.sum() ** 2 * of_background)) * volume.voxel_measure,
         noise.mean,
         noise.sd,
         widths,

@@ -97,6 +97,9 @@ def spacing_figure(points: Sequence[SpacingPoint], *, unit: str = "a.u.", title:
     )
     axes.plot(concentration, measured, "s", color=palette_colour(_SECOND), markersize=6, label="measured")
     axes.set(xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+        axis.set_minor_formatter(lambda _value, _: "")
     axes.set_xlabel("iron concentration (ng/µL)", fontsize=9)
     axes.set_ylabel(f"signal ({unit})", fontsize=9)
     axes.legend(fontsize=8, frameon=False)
