@@ -345,6 +345,7 @@ def test_two_curves_stand_side_by_side_with_their_difference(filled: Calibration
     assert "weaker.json" in card(filled)
     assert "30.0 %" in card(filled)
     assert "lower" in card(filled)
+    assert filled.contents.minimumSizeHint().width() <= 380
     filled.contents.alone_button.click()
     assert "weaker.json" not in card(filled)
     iron = tmp_path / "iron.json"
@@ -428,6 +429,12 @@ def test_the_curve_follows_the_theme_and_the_panel_fits(qtbot: QtBot) -> None:
 def test_an_amount_a_thousand_times_off_is_asked_about(filled: CalibrationPanel) -> None:
     type_in(filled, 2, 0, "10")
     assert "a thousand times" in card(filled)
+
+
+def test_a_sample_that_does_not_fit_is_named_and_kept(filled: CalibrationPanel) -> None:
+    type_in(filled, 3, 2, "80000")
+    assert "does not fit the others" in card(filled)
+    assert curve(filled).n == X.size
 
 
 def test_a_big_table_is_refused_before_it_is_drawn(panel: CalibrationPanel) -> None:

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.errors import CalibrationError, MpiTrackError
 from napari_mpi_track.quantification.calibration import Calibration, CalibrationKind, fit_calibration
+from napari_mpi_track.quantification.influence import influence_in_words, measure_influence
 from napari_mpi_track.quantification.pasted_table import to_number
 from napari_mpi_track.quantification.unit_suspicion import suspected_column
 
 Rows = tuple[tuple[str, ...], ...]
 MOST_ROWS = 1000
+# Where more samples than that stand out, it is the curve that is wrong.
+_MOST_SENTENCES = 4
 
 KINDS = {
     "in-cells": "labelled cells, counted",
@@ -147,9 +150,9 @@ def fitted(draft: Draft) -> Fitted:
         )
     except MpiTrackError as error:
         return Fitted(None, error)
-    question = suspected_column(x, signal)
-    asked = f"{question[:1].upper()}{question[1:]}"
-    return Fitted(calibration, None, (*notes, asked) if asked else notes)
+    said = [suspected_column(x, signal), *influence_in_words(calibration, measure_influence(calibration))]
+    sentences = [f"{words[:1].upper()}{words[1:]}" for words in said if words]
+    return Fitted(calibration, None, (*notes, *sentences[:_MOST_SENTENCES]))
 
 
 def samples_of(rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, ...]]:

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.report.light_frame import Inks, LightFrame, rounded_limits
-from napari_mpi_track.report.tables import three_digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -161,12 +160,6 @@ def signal_unit(calibration: Calibration) -> str:
     if calibration.metric != "total":
         return "a.u."
     return "a.u. mm²" if calibration.dimensions == 2 else "a.u. mm³"
-
-
-def limits_in_words(calibration: Calibration) -> dict[str, str]:
-    """Return each limit of :data:`LIMITS` with its unit, by its name."""
-    unit = "cells" if calibration.x_quantity == "cells" else "ng iron"
-    return {name: f"{three_digits(getattr(calibration, name))} {unit}" for name in LIMITS}
 
 
 def _bands(calibration: Calibration, x: _Floats) -> tuple[_Floats, _Floats, _Floats]:

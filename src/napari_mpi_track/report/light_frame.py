@@ -72,7 +72,8 @@ class LightFrame:
         if shown == self._shown:
             return False
         self._shown = shown
-        ticks = (_ticks(x, 4), _ticks(y, 5), _ticks(below, 3))
+        # Few ticks: a word costs a millisecond, all lines together cost two.
+        ticks = (_ticks(x, 3), _ticks(y, 4), _ticks(below, 3))
         left = 2.8 * _LINE_PX + _LETTER_PX * max(len(_word(tick)) for tick in (*ticks[1], *ticks[2]))
         bottom, right, top = 3.2 * _LINE_PX, 0.5 * _LETTER_PX * len(_word(ticks[0][-1])), 8.0
         room = height - bottom - top

@@ -36,6 +36,7 @@ class CurveCanvas(FigureCanvasQTAgg):
         self._calibration: Calibration | None = None
         self._other: Calibration | None = None
         self._is_low_end = False
+        self._laid_out: tuple[float, float] | None = None
         self._ground: Any = None
         self._scene: Any = None
         axes = self.curve.axes
@@ -81,9 +82,11 @@ class CurveCanvas(FigureCanvasQTAgg):
 
     def draw(self) -> None:
         """Draw the whole: the frame, kept for the next time, and the curve on it."""
-        if self._calibration is not None:
-            # The frame is laid out in pixels, and those may be others now.
+        size = (self.figure.bbox.width, self.figure.bbox.height)
+        if self._calibration is not None and size != self._laid_out:
+            # The frame is laid out in pixels, and those are others now.
             self.curve.show(self._calibration, self._other, is_low_end=self._is_low_end)
+        self._laid_out = size
         super().draw()
         self._ground = self.copy_from_bbox(self.figure.bbox)
         self._finish()

@@ -12,7 +12,7 @@ from napari_mpi_track.gui.widgets.result_card import show_chip
 from napari_mpi_track.gui.widgets.said_row import error_in_words
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.quantification.curve_comparison import compare_curves
-from napari_mpi_track.report.calibration_curve import BLUE, LIMITS, VERMILLION, limits_in_words, signal_unit
+from napari_mpi_track.report.calibration_curve import BLUE, LIMITS, VERMILLION, signal_unit
 from napari_mpi_track.report.tables import three_digits
 
 _DASHES = {"decision_limit": "╌╌", "detection_limit": "┈┈", "lod_3_3_sd": "╌╌", "loq_10_sd": "┈┈"}
@@ -51,21 +51,20 @@ class CurveCard(QFrame):
         self.notes.setVisible(bool(said))
 
 
-def line_facts(calibration: Calibration) -> dict[str, str]:
-    """Return what is known of a line, each with its unit, by the words that stand before it."""
+def line_facts(calibration: Calibration) -> dict[str, tuple[str, str]]:
+    """Return what is known of a line, each in words and its unit, by the words that stand before it."""
     unit, per = ("cells", "cell") if calibration.x_quantity == "cells" else ("ng iron", "ng")
     signal = signal_unit(calibration)
     lowest, highest = calibration.x_range
     lack = calibration.lack_of_fit
-    limits = limits_in_words(calibration)
     return {
-        "intercept a": f"{_signed(calibration.intercept)} ± {three_digits(calibration.intercept_se)} {signal}",
-        "slope b": f"{three_digits(calibration.slope)} ± {three_digits(calibration.slope_se)} {signal}/{per}",
-        "R²": f"{calibration.r_squared:.4f}, n = {calibration.n}",
-        "scatter s(y|x)": f"{three_digits(calibration.residual_sd)} {signal}",
-        "range": f"{three_digits(lowest)} to {three_digits(highest)} {unit}",
-        "lack of fit": "no replicates, no test" if lack is None else f"p = {lack.p_value:.2g}",
-        **{LIMITS[name][0]: words for name, words in limits.items()},
+        "intercept a": (f"{_signed(calibration.intercept)} ± {three_digits(calibration.intercept_se)}", signal),
+        "slope b": (f"{three_digits(calibration.slope)} ± {three_digits(calibration.slope_se)}", f"{signal}/{per}"),
+        "R²": (f"{calibration.r_squared:.4f}, n = {calibration.n}", ""),
+        "scatter s(y|x)": (three_digits(calibration.residual_sd), signal),
+        "range": (f"{three_digits(lowest)} to {three_digits(highest)}", unit),
+        "lack of fit": ("no replicates, no test" if lack is None else f"p = {lack.p_value:.2g}", ""),
+        **{LIMITS[name][0]: (three_digits(getattr(calibration, name)), unit) for name in LIMITS},
     }
 
 
@@ -93,26 +92,24 @@ def _signed(value: float) -> str:
 
 def _table(calibration: Calibration, other: tuple[str, Calibration] | None) -> str:
     mine = line_facts(calibration)
-    theirs = {} if other is None else line_facts(other[1])
+    dashes = {LIMITS[name][0]: (LIMITS[name][1], drawn) for name, drawn in _DASHES.items()}
+    theirs: dict[str, tuple[str, str]] = {} if other is None else line_facts(other[1])
     lines = []
     if other is not None:
         names = _coloured("this curve", BLUE), _coloured(escape(other[0]), VERMILLION)
         lines.append("<tr><th></th>" + "".join(f"<th align='right'>{name}</th>" for name in names) + "</tr>")
-    dashes = {LIMITS[name][0]: (LIMITS[name][1], drawn) for name, drawn in _DASHES.items()}
-    for name, words in mine.items():
+    for name, (words, unit) in mine.items():
         key = f"{_coloured(dashes[name][1], dashes[name][0])}&nbsp;" if name in dashes else ""
-        cells = "".join(f"<td align='right'>{_kept_together(said)}</td>" for said in (words, *_only(theirs, name)))
         label = escape(name).replace(" ", "&nbsp;")
-        lines.append(f"<tr><td>{key}{label}</td>{cells}</tr>")
+        if theirs:
+            # Two columns of numbers leave no room for a unit in each.
+            label += f" <small>{escape(unit)}</small>"
+            cells = [escape(words), escape(theirs[name][0])]
+        else:
+            cells = [escape(f"{words} {unit}").replace(" ± ", "&nbsp;±&nbsp;").replace(" to ", "&nbsp;to&nbsp;")]
+        row = "".join(f"<td align='right'>{said}</td>" for said in cells)
+        lines.append(f"<tr><td>{key}{label}</td>{row}</tr>")
     return f"<table width='100%' cellspacing='0' cellpadding='2'>{''.join(lines)}</table>"
-
-
-def _only(theirs: dict[str, str], name: str) -> list[str]:
-    return [theirs[name]] if theirs else []
-
-
-def _kept_together(words: str) -> str:
-    return escape(words).replace(" ± ", "&nbsp;±&nbsp;").replace(" to ", "&nbsp;to&nbsp;")
 
 
 def _coloured(words: str, colour: str) -> str:
