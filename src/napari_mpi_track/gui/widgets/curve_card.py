@@ -106,7 +106,9 @@ def _table(calibration: Calibration, other: tuple[str, Calibration] | None) -> s
             label += f" <small>{escape(unit)}</small>"
             cells = [escape(words), escape(theirs[name][0])]
         else:
-            cells = [escape(f"{words} {unit}").replace(" ± ", "&nbsp;±&nbsp;").replace(" to ", "&nbsp;to&nbsp;")]
+            cells = [
+                escape(f"{words} {unit}".strip()).replace(" ± ", "&nbsp;±&nbsp;").replace(" to ", "&nbsp;to&nbsp;")
+            ]
         row = "".join(f"<td align='right'>{said}</td>" for said in cells)
         lines.append(f"<tr><td>{key}{label}</td>{row}</tr>")
     return f"<table width='100%' cellspacing='0' cellpadding='2'>{''.join(lines)}</table>"
