@@ -81,7 +81,7 @@ class TimepointGrid(QWidget):
         grid.setSpacing(2)
         self.cells = {}
         for column, day in enumerate(study.days, start=1):
-            grid.addWidget(QLabel(f"day {day:g}"), 0, column, Qt.AlignmentFlag.AlignCenter)
+            grid.addWidget(QLabel(f"<small>day {day:g}</small>"), 0, column, Qt.AlignmentFlag.AlignCenter)
         for row, subject in enumerate(study.subjects, start=1):
             name = QLabel(_row_name(subject))
             name.setWordWrap(True)
