@@ -5,6 +5,7 @@
 Prints the longest time that the window did not answer while a whole study was measured.
 """
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -77,6 +78,7 @@ def main() -> int:
     take(viewer, "study-measuring")
     wait()
     print(f"longest time without an answer while measuring: {gaps.longest:.2f} s")
+    shutil.copy(results / "car-t results/figures/overlay_m01_day1_MPI.png", HERE / "report-overlay.png")
     panel.contents.grid.cells["m01", 1.0].click()
     wait()
     take(viewer, "study-measured")
