@@ -130,6 +130,16 @@ def test_what_is_missing_stands_on_top(study: Study) -> None:
     assert text.index("the file is cut short") < text.index("Retention and decay Retention")
 
 
+def test_a_timepoint_of_which_a_part_failed_is_not_said_to_be_missing(study: Study) -> None:
+    part = [Failure("m01", 1.0, reason, is_whole=False) for reason in ("PET: no time", "organs: no anatomy")]
+    text = page_of(study, example_results(), failures=part).text
+    assert "1 of 4 timepoints could be measured only in part; the rest of it is in the tables" in text
+    assert "could not be measured" not in text
+    both = page_of(study, example_results(), failures=[*part, Failure("m01", 3.0, "the file is cut short")]).text
+    assert "1 of 4 timepoints could not be measured; nothing of it is in the tables." in both
+    assert both.index("the file is cut short") < both.index("only in part") < both.index("PET: no time")
+
+
 def test_overrides_are_told(study: Study) -> None:
     text = page_of(study, example_results(), overrides=["calibration_overridden: m01, day 1, MPI"]).text
     assert "Overridden by the user" in text

@@ -123,7 +123,7 @@ def test_a_timepoint_that_fails_is_told_and_the_others_go_on(analyses: Analyses,
     assert "What is missing" in page
     assert "the scan is cut short" in page
     assert read_json(tmp_path / "out" / "provenance.json")["failures"] == [
-        {"subject": "m01", "day": 3.0, "reason": failure.reason}
+        {"subject": "m01", "day": 3.0, "reason": failure.reason, "is_whole": True}
     ]
 
 
@@ -137,6 +137,8 @@ def test_a_scan_that_fails_alone_is_told_and_the_rest_of_its_day_stands(
     monkeypatch.setattr(run, "draw_all", names_for_pictures)
     summary = run_study(study, tmp_path / "out")
     assert [failure.reason for failure in summary.failures] == ["PET: its unit is not known"] * 4
+    assert not any(failure.is_whole for failure in summary.failures)
+    assert "nothing of them is in the tables" not in summary.report.read_text()
     assert len(summary.measurements) == 12
 
 

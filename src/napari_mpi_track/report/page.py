@@ -68,6 +68,7 @@ def report_page(
         "study": study,
         "lead": _lead(study, results),
         "failures": failures,
+        "missing": _missing(failures),
         "timepoint_count": sum(len(subject.timepoints) for subject in study.subjects),
         "not_viability": NOT_VIABILITY,
         "day_words": day_in_words,
@@ -100,6 +101,16 @@ def _images(figures: Mapping[str, bytes]) -> dict[str, str]:
             media = "image/png" if kind == "png" else "image/svg+xml"
             images[name] = f"data:{media};base64,{b64encode(content).decode()}"
     return images
+
+
+def _missing(failures: Sequence[Failure]) -> list[tuple[int, bool, list[Failure]]]:
+    """Return the failures of whole timepoints, then those of parts: how many timepoints, whether whole, and which."""
+    kinds = [(is_whole, [failure for failure in failures if failure.is_whole is is_whole]) for is_whole in (True, False)]
+    return [
+        (len({(failure.subject, failure.day) for failure in found}), is_whole, found)
+        for is_whole, found in kinds
+        if found
+    ]
 
 
 def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) -> dict[str, Any]:

@@ -20,11 +20,15 @@ class StudyResults:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A timepoint, or one scan of it, that could not be measured, and why."""
+    """A timepoint that could not be measured, or not wholly, and why.
+
+    ``is_whole`` is false where other rows of the timepoint stand in the tables.
+    """
 
     subject: str
     day: float
     reason: str
+    is_whole: bool = True
 
     def __str__(self) -> str:
         return f"{self.subject}, day {self.day:g}: {self.reason}"

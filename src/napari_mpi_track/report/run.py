@@ -49,7 +49,7 @@ class RunSummary:
     analysis
         The rows of every table, and the calibration.
     failures
-        Timepoints that could not be measured, with the reason.
+        Timepoints that could not be measured, or not wholly, with the reason.
     warnings
         What could not be done or is not sure, one sentence each.
     measured, reused
@@ -213,8 +213,10 @@ def _measure_all(
         raise next(iter(failures.values()))
     told = []
     for at, (subject, timepoint) in enumerate(todo):
-        reasons = (_reason(failures[at]),) if at in failures else found[at].failures
-        told += [Failure(subject.id, timepoint.day, reason) for reason in reasons]
+        if at in failures:
+            told.append(Failure(subject.id, timepoint.day, _reason(failures[at])))
+        else:
+            told += [Failure(subject.id, timepoint.day, reason, is_whole=False) for reason in found[at].failures]
     place.keep_only(keys)
     return [found[at] for at in sorted(found)], told, len(missing) - len(failures)
 
