@@ -150,9 +150,22 @@ class MeasuredScan:
             flags.append("not_uniform")
         return flags
 
+    def doubts(self) -> list[str]:
+        """Return what a reader of this scan's numbers should know, one sentence each."""
+        said = [f"{name} lies outside the field of view" for name in self.beyond]
+        missing = int(np.count_nonzero(~np.isfinite(self.scan.voxels)))
+        if missing:
+            said.append(f"{missing} voxels hold no number and are taken for no signal")
+        if self.noise.is_clipped:
+            said.append("the scan was clipped at zero: its noise is a guess, and small signals come out too high")
+        return said
+
     def alignment_error_mm(self, organ: str) -> float | None:
         """Return the expected alignment error at the organ's centre, in mm; ``None`` where it is not known."""
         if self.alignment is None or self.alignment.error_covariance is None:
+            return None
+        if not self.alignment.error_covariance.any():
+            # The user's word that two frames are one says nothing of how well.
             return None
         part = self.occupancy.organs[organ]
         index = np.stack(np.unravel_index(part.voxel, self.occupancy.grid.shape), axis=-1)

@@ -82,6 +82,10 @@ _STAND_INS: dict[str, Any] = {
 }
 
 
+# A day that no study has, for a timepoint that says none.
+_NO_DAY = 1_000_000
+
+
 def _validated(tree: Any) -> tuple[StudyText | None, list[tuple[int | None, str]]]:
     """Return the document with everything at fault left out (None if too little is left), and the faults.
 
@@ -131,6 +135,10 @@ def _leave_out(node: Any, place: Place, is_needed: bool) -> None:
             holder, key = node, step
             node = node.get(step)
         elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            if step == place[-1] and place[-2:-1] == ("timepoints",):
+                # One timepoint as a whole is at fault: the subject's others are still to be checked.
+                node[step] = {"day": _NO_DAY + step, "signal": 0}
+                return
             node = node[step]
     if holder is None:
         return
@@ -351,8 +359,8 @@ class _Builder:
         activity, specific = text.activity_kBq, text.activity_per_million_cells_kBq
         if activity is not None and specific is not None and injection.cells:
             expected = specific * injection.cells / 1e6
-            # Both are measured at one time; a factor of two is a slip of unit, date or dose, not of the assay.
-            if not 0.5 < activity / expected < 2:
+            # Both are measured at one time: beyond the assay's few percent it is a slip of unit, date or dose.
+            if not 0.9 < activity / expected < 1.1:
                 self.fault(
                     (*place, "activity_kBq"),
                     f"activity_kBq {activity:g} is not cells x activity_per_million_cells_kBq ({expected:g} kBq)",

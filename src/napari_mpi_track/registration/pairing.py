@@ -98,7 +98,7 @@ def pair_by_distances(fixed: Candidates, moving: Candidates, stretch: float = 0.
         raise AlignmentRefusedError(
             f"no three of {len(fixed)} fiducials in the fixed and {len(moving)} in the moving scan have the same "
             "distances",
-            remedy="give the points of both scans (--fixed-points, --moving-points)",
+            remedy="give the points of both scans",
         )
     sets = _grown(fixed, moving, triangles, tolerance, stretch > 0)
     scored = sorted((_scored(fixed, moving, pairs, stretch > 0) for pairs in sets), key=lambda s: s.chance)
