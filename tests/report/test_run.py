@@ -4,13 +4,14 @@ import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
 import pytest
 from report_examples import example_analysis, example_study, read_json
 
-from napari_mpi_track.errors import AlignmentError, OutputExistsError, TableError, UnreadableScanError
+from napari_mpi_track.errors import AlignmentError, OutputError, OutputExistsError, TableError, UnreadableScanError
 from napari_mpi_track.longitudinal.analysis import TimepointAnalysis
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.report import run
@@ -239,6 +240,35 @@ def test_a_file_where_the_folder_should_be_is_refused(study: Study, tmp_path: Pa
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputExistsError, match="where a file is"):
         run_study(study, tmp_path / "out", overwrite=True)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_any_work(
+    analyses: Analyses, study: Study, tmp_path: Path
+) -> None:
+    # A file on the way refuses everybody, the superuser too.
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(OutputError, match=r"cannot be written: .*notes\.txt.*: give a folder"):
+        run_study(study, tmp_path / "notes.txt" / "out")
+    assert analyses.asked == []
+
+
+@pytest.mark.parametrize("beginning", [b'{"schema"', b"m01 0.0", b"<!doctype html>"])
+@pytest.mark.usefixtures("analyses")
+def test_a_disk_that_fills_up_on_the_way_is_told_in_one_line(
+    beginning: bytes, monkeypatch: pytest.MonkeyPatch, study: Study, tmp_path: Path
+) -> None:
+    write = Path.write_bytes
+
+    def filling(path: Path, content: bytes) -> int:
+        if content.startswith(beginning):
+            raise OSError(ENOSPC, "No space left on device", str(path))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", filling)
+    with pytest.raises(OutputError, match="No space left on device") as told:
+        run_study(study, tmp_path / "out")
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("analyses")

@@ -105,7 +105,9 @@ def _images(figures: Mapping[str, bytes]) -> dict[str, str]:
 
 def _missing(failures: Sequence[Failure]) -> list[tuple[int, bool, list[Failure]]]:
     """Return the failures of whole timepoints, then those of parts: how many timepoints, whether whole, and which."""
-    kinds = [(is_whole, [failure for failure in failures if failure.is_whole is is_whole]) for is_whole in (True, False)]
+    kinds = [
+        (is_whole, [failure for failure in failures if failure.is_whole is is_whole]) for is_whole in (True, False)
+    ]
     return [
         (len({(failure.subject, failure.day) for failure in found}), is_whole, found)
         for is_whole, found in kinds

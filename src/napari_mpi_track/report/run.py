@@ -105,15 +105,23 @@ def run_study(
     ------
     OutputExistsError
         If the folder holds something and neither ``resume`` nor ``overwrite`` is set, or it is not an earlier run's.
+    OutputError
+        If nothing can be written there, which is tried before anything is measured, or no longer.
     RunStopped
         When ``should_stop`` said so.
     MpiTrackError
         If not one timepoint could be measured: the reason of the first.
     """
-    place = OutputPlace(Path(folder), resume, overwrite)
     tell = progress or (lambda _part, _text: None)
     # A fault of the whole study is told before hours of work, and once.
     study_calibration(study)
+    with OutputPlace(Path(folder), resume, overwrite) as place:
+        return _run_into(place, study, workers, tell, should_stop)
+
+
+def _run_into(
+    place: OutputPlace, study: Study, workers: int, tell: Progress, should_stop: ShouldStop | None
+) -> RunSummary:
     hashes = InputHashes(study)
     with Workers(workers, should_stop) as team:
         finished, failures, measured = _measure_all(study, place, hashes, team, tell)
@@ -123,10 +131,6 @@ def run_study(
         overlays = [overlay for timepoint in finished for overlay in timepoint.overlays]
         figures = draw_all(study, results, overlays, team)
     tell(0.98, "writing the report")
-    _write_tables(results, place.unfinished)
-    for timepoint in finished:
-        _write_files(timepoint.transforms, place.unfinished / "transforms")
-    _write_files(figures, place.unfinished / "figures")
     provenance = provenance_of(
         study,
         hashes,
@@ -137,8 +141,13 @@ def run_study(
     )
     page = report_page(study, results, figures, failures, warnings, provenance)
     contents = {"report.html": page.encode(), "provenance.json": (json.dumps(provenance, indent=2) + "\n").encode()}
-    _write_files(contents, place.unfinished)
-    place.finish()
+    with place.writing():
+        _write_tables(results, place.unfinished)
+        for timepoint in finished:
+            _write_files(timepoint.transforms, place.unfinished / "transforms")
+        _write_files(figures, place.unfinished / "figures")
+        _write_files(contents, place.unfinished)
+        place.finish()
     tell(1.0, "done")
     report = place.folder / "report.html"
     return RunSummary(
@@ -182,7 +191,8 @@ def _measure_all(
         kept = find_finished(key, place.kept_in)
         if kept is not None:
             found[at] = kept
-            keep(kept, key, place.keeping)
+            with place.writing():
+                keep(kept, key, place.keeping)
     missing = [at for at in range(len(todo)) if at not in found]
     failures: dict[int, MpiTrackError] = {}
 
@@ -207,7 +217,8 @@ def _measure_all(
             failures[at] = outcome
         else:
             found[at] = outcome
-            keep(outcome, keys[at], place.keeping)
+            with place.writing():
+                keep(outcome, keys[at], place.keeping)
         tell(part(done), words(at))
     if failures and not found:
         raise next(iter(failures.values()))
@@ -217,7 +228,8 @@ def _measure_all(
             told.append(Failure(subject.id, timepoint.day, _reason(failures[at])))
         else:
             told += [Failure(subject.id, timepoint.day, reason, is_whole=False) for reason in found[at].failures]
-    place.keep_only(keys)
+    with place.writing():
+        place.keep_only(keys)
     return [found[at] for at in sorted(found)], told, len(missing) - len(failures)
 
 
