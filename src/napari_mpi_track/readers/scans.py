@@ -8,7 +8,7 @@ from napari_mpi_track.errors import MpiTrackError, UnreadableScanError
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.readers.damage import reason_of, within_reason
 from napari_mpi_track.readers.declared import Declared, declare
-from napari_mpi_track.readers.formats import Format, format_of
+from napari_mpi_track.readers.formats import Format, format_of, is_lost_dicom
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +173,7 @@ def _in_folder(folder: Path, declared: Declared) -> tuple[list[Volume], list[Ski
     skipped: list[Skipped] = []
     for place in (folder, *sorted(entry for entry in folder.rglob("*") if entry.is_dir())):
         dicom: list[Path] = []
+        unknown: list[Skipped] = []
         found: list[tuple[str, list[Volume]]] = []
         for path in sorted(entry for entry in place.iterdir() if entry.is_file()):
             if path.name.startswith("."):
@@ -180,18 +181,21 @@ def _in_folder(folder: Path, declared: Declared) -> tuple[list[Volume], list[Ski
             try:
                 known = format_of(path) or _format_of_pair(path)
             except MpiTrackError as fault:
-                skipped.append(Skipped(str(path), reason_of(fault)))
+                unknown.append(Skipped(str(path), reason_of(fault)))
                 continue
             if known is not None and known.module == "dicom":
                 dicom.append(path)
             elif known is None:
-                skipped.append(Skipped(str(path), "the content is of no known format"))
+                unknown.append(Skipped(str(path), "the content is of no known format"))
             elif not _is_voxel_file(path):
                 read, passed = _in_file(path, declared)
                 found.append((path.name, read))
                 skipped.extend(passed)
+        # Beside DICOM files, an emptied one may be the slice that a series lacks.
+        lost = [Path(entry.path) for entry in unknown if dicom and is_lost_dicom(Path(entry.path), dicom)]
+        skipped.extend(entry for entry in unknown if Path(entry.path) not in lost)
         if dicom:
-            read, passed = _dicom_folder(dicom, declared)
+            read, passed = _dicom_folder([*dicom, *lost], declared)
             found.append((dicom[0].name, read))
             skipped.extend(passed)
         for _, read in sorted(found, key=lambda entry: entry[0]):
