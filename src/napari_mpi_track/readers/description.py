@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_mpi_track.imaging.volume import Volume
 
@@ -49,8 +50,18 @@ def _statistics(volume: Volume) -> tuple[float | None, float | None, float | Non
     if voxels.dtype.kind == "f":
         total = float(np.sum(voxels, dtype=np.float64))
     else:
-        # Summed as integers, so that no large count is rounded.
-        total = float(np.sum(voxels, dtype=np.uint64 if voxels.dtype.kind == "u" else np.int64))
+        total = float(sum(_whole_sum(plane) for plane in voxels))
     values = (float(voxels.min()), float(voxels.max()), total)
     low, high, total_or_none = (value if math.isfinite(value) else None for value in values)
     return low, high, total_or_none
+
+
+def _whole_sum(plane: NDArray[Any]) -> int:
+    """Return the exact sum of integers, which neither rounds nor wraps around.
+
+    High and low halves are summed apart: 64 bits hold 2^32 numbers of 32 bits.
+    """
+    if plane.dtype.itemsize < 8:
+        return int(np.sum(plane, dtype=np.int64))
+    high, low = plane >> 32, plane & 0xFFFFFFFF
+    return (int(np.sum(high)) << 32) + int(np.sum(low))

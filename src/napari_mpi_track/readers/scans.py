@@ -58,7 +58,7 @@ def read_scans(
         If nothing there can be read, or there is no volume of that number.
     """
     declared = Declared(modality if modality is None else Modality(modality), unit, spacing_mm)
-    found = _find(Path(path), declared)
+    found = _find(_path(path), declared)
     if series is None:
         return list(found.volumes)
     if not 1 <= series <= len(found.volumes):
@@ -99,10 +99,10 @@ def find_scans(
     spacing_mm: tuple[float, ...] | None = None,
 ) -> FoundScans:
     """Return every volume below ``path`` and every file that gave none, with the reason; parameters as in
-    :func:`read_scans`. A file that cannot be read is not an error here."""
+    :func:`read_scans`. A file that cannot be read is not an error here; a path that is not there is one."""
     declared = Declared(modality if modality is None else Modality(modality), unit, spacing_mm)
     try:
-        return _find(Path(path), declared)
+        return _find(_path(path), declared)
     except _NothingFoundError as nothing:
         return FoundScans((), nothing.skipped)
 
@@ -111,6 +111,15 @@ class _NothingFoundError(UnreadableScanError):
     """No volume below a path; what was there instead."""
 
     skipped: tuple[Skipped, ...] = ()
+
+
+def _path(given: str | Path) -> Path:
+    # An empty text would mean the current folder and all below it.
+    if not str(given).strip():
+        raise UnreadableScanError(
+            "a path was needed, got nothing", remedy="give a file or a folder ('.' is the current one)"
+        )
+    return Path(given)
 
 
 def _choice(volumes: Iterable[Volume]) -> str:
