@@ -1,12 +1,16 @@
 """What there is to know of a scan, in plain values for JSON."""
 
 import math
+import mmap
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi_track.imaging.volume import Volume
+
+# Voxels that are mapped, not read yet, are looked through at opening only up to this size: a few milliseconds.
+_SMALL_MAP_BYTES = 1 << 25
 
 
 def describe(volume: Volume) -> dict[str, Any]:
@@ -38,6 +42,25 @@ def describe(volume: Volume) -> dict[str, Any]:
         "sum": total,
         "warnings": list(volume.warnings),
     }
+
+
+def lack_of_numbers(voxels: NDArray[Any]) -> str | None:
+    """Return a sentence on voxels that are NaN, ``None`` where there are none or a large mapped file would be read."""
+    if voxels.dtype.kind != "f" or (voxels.nbytes > _SMALL_MAP_BYTES and _is_mapped(voxels)):
+        return None
+    lacking = sum(int(np.count_nonzero(np.isnan(plane))) for plane in voxels)
+    if lacking == 0:
+        return None
+    if lacking == voxels.size:
+        return "no voxel holds a number (all are NaN)"
+    return f"{lacking} of {voxels.size} voxels hold no number (NaN)"
+
+
+def _is_mapped(voxels: NDArray[Any]) -> bool:
+    owner: Any = voxels
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    return isinstance(owner.obj if isinstance(owner, memoryview) else owner, mmap.mmap)
 
 
 def _statistics(volume: Volume) -> tuple[float | None, float | None, float | None]:

@@ -8,6 +8,7 @@ from napari_mpi_track.errors import MpiTrackError, UnreadableScanError
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.readers.damage import reason_of, within_reason
 from napari_mpi_track.readers.declared import Declared, declare
+from napari_mpi_track.readers.description import lack_of_numbers
 from napari_mpi_track.readers.formats import Format, format_of, is_lost_dicom
 
 
@@ -154,10 +155,17 @@ def _nothing(path: Path, skipped: list[Skipped]) -> _NothingFoundError:
 
 def _in_file(path: Path, declared: Declared) -> tuple[list[Volume], list[Skipped]]:
     try:
-        volumes = [declare(volume, declared) for volume in _read_file(path, declared)]
+        volumes = [_checked(volume, declared) for volume in _read_file(path, declared)]
     except MpiTrackError as fault:
         return [], [Skipped(str(fault.file or path), reason_of(fault))]
     return volumes, []
+
+
+def _checked(volume: Volume, declared: Declared) -> Volume:
+    """Return a volume with the user's word on it, and with what its voxels lack among its warnings."""
+    volume = declare(volume, declared)
+    lack = lack_of_numbers(volume.voxels)
+    return volume if lack is None else replace(volume, warnings=(*volume.warnings, lack))
 
 
 def _read_file(path: Path, declared: Declared) -> list[Volume]:
@@ -225,4 +233,4 @@ def _dicom_folder(paths: list[Path], declared: Declared) -> tuple[list[Volume], 
         volumes, refused = within_reason(lambda: dicom.read_series(paths, declared), paths[0].parent, "DICOM")
     except MpiTrackError as fault:
         return [], [Skipped(str(fault.file), reason_of(fault))]
-    return [declare(volume, declared) for volume in volumes], [Skipped(str(path), why) for path, why in refused]
+    return [_checked(volume, declared) for volume in volumes], [Skipped(str(path), why) for path, why in refused]
