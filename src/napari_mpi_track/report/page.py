@@ -118,6 +118,8 @@ def _missing(failures: Sequence[Failure]) -> list[tuple[int, bool, list[Failure]
 def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) -> dict[str, Any]:
     calibration = results.calibration
     return {
+    # A group's half-life is one over animals: of a single one there is none, and its own stands beside.
+    decay = [row for row in results.decay if row.subject or row.half_life_days is not None]
         "study_facts": study_facts(study),
         "subjects": [subject_row(subject) for subject in study.subjects],
         "scores": score_rows(study),
@@ -129,7 +131,7 @@ def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) ->
         "pictures": _pictures(study, images),
         "reference_words": reference_words(study),
         "retention": retention_tables(results.retention),
-        "decay": [decay_row(row) for row in results.decay if row.subject or row.half_life_days is not None],
+        "decay": [decay_row(row) for row in decay],
         "several_modalities": len({row.modality for row in results.measurements}) > 1,
         "decay_pictures": [(name, f"decay, {name[6:]}") for name in images if name.startswith("decay_")],
         "budget_pictures": [(name, f"error budget, {name[7:]}") for name in images if name.startswith("budget_")],

@@ -33,7 +33,7 @@ def alignment_row(row: AlignmentRow) -> dict[str, str]:
         "model": row.model,
         "verdict": row.verdict,
         "rms": "" if row.fiducial_rms_mm is None else f"{row.fiducial_rms_mm:.3f}",
-        "error": "" if row.expected_target_error_mm is None else f"{row.expected_target_error_mm:.3f}",
+        "error": "not known" if row.expected_target_error_mm is None else f"{row.expected_target_error_mm:.3f}",
         "metric": number_in_words(row.metric),
         "reason": row.reason,
     }
