@@ -143,6 +143,18 @@ def test_a_scan_that_fails_alone_is_told_and_the_rest_of_its_day_stands(
     assert len(summary.measurements) == 12
 
 
+def test_units_come_from_the_scans_all_of_them(monkeypatch: pytest.MonkeyPatch, study: Study, tmp_path: Path) -> None:
+    def in_its_own_unit(_study: Study, subject: Subject, timepoint: Timepoint, **_told: Any) -> TimepointAnalysis:
+        analysis = example_analysis(subject.id, timepoint.day)
+        assert analysis.mpi is not None
+        return replace(analysis, mpi=replace(analysis.mpi, unit="mV" if timepoint.day < 5 else "uV"))
+
+    monkeypatch.setattr(run, "analyse_timepoint", in_its_own_unit)
+    monkeypatch.setattr(run, "draw_all", names_for_pictures)
+    summary = run_study(study, tmp_path / "out")
+    assert "signal total ± SD (mV mm³ or uV mm³)" in summary.report.read_text()
+
+
 def test_when_nothing_can_be_measured_the_reason_is_raised_and_nothing_is_written(
     analyses: Analyses, study: Study, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from napari_mpi_track.imaging.labels import Colour
 from napari_mpi_track.longitudinal.measurement import BudgetRow, DecayRow, RetentionRow
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.report.tables import three_digits
+from napari_mpi_track.report.units import units_of_samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -137,16 +138,10 @@ def _line_and_bands(axes: "Axes", calibration: Calibration, reach: float) -> Non
     limit = f"decision limit {three_digits(calibration.decision_limit)} {_x_unit(calibration)}"
     axes.axvline(calibration.decision_limit, color=green, linewidth=1.2, linestyle=(0, (4, 2)), label=limit)
     axes.set_xlabel("cells per sample" if calibration.x_quantity == "cells" else "iron per sample (ng)", fontsize=9)
-    axes.set_ylabel(f"signal ({_signal_unit(calibration)})", fontsize=9)
+    axes.set_ylabel(f"signal ({units_of_samples(calibration).total})", fontsize=9)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.locator_params(axis="x", nbins=6)
-
-
-def _signal_unit(calibration: Calibration) -> str:
-    if calibration.metric == "maximum":
-        return "a.u."
-    return "a.u. mm²" if calibration.dimensions == 2 else "a.u. mm³"
 
 
 def _x_unit(calibration: Calibration) -> str:

@@ -10,6 +10,7 @@ from napari_mpi_track.report.methods_text import NOT_VIABILITY, methods_paragrap
 from napari_mpi_track.report.page_facts import (
     Facts,
     calibration_facts,
+    injected_unit,
     radiotracer_rows,
     reference_words,
     score_rows,
@@ -117,11 +118,12 @@ def _missing(failures: Sequence[Failure]) -> list[tuple[int, bool, list[Failure]
 
 def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) -> dict[str, Any]:
     calibration = results.calibration
-    return {
     # A group's half-life is one over animals: of a single one there is none, and its own stands beside.
     decay = [row for row in results.decay if row.subject or row.half_life_days is not None]
+    return {
         "study_facts": study_facts(study),
-        "subjects": [subject_row(subject) for subject in study.subjects],
+        "subjects": [subject_row(subject, study.timezone) for subject in study.subjects],
+        "injected_unit": injected_unit(study, results),
         "scores": score_rows(study),
         "tracer_facts": tracer_facts(study, calibration),
         "calibration_facts": [] if calibration is None else calibration_facts(calibration),
@@ -136,8 +138,8 @@ def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) ->
         "decay_pictures": [(name, f"decay, {name[6:]}") for name in images if name.startswith("decay_")],
         "budget_pictures": [(name, f"error budget, {name[7:]}") for name in images if name.startswith("budget_")],
         "corrected": any(row.signal_total_corrected is not None for row in results.measurements),
-        "organs": organ_tables(results.measurements, calibration),
-        "flags": flags_that_occur(results),
+        "organs": organ_tables(results),
+        "flags": flags_that_occur((*results.measurements, *results.retention, *decay)),
         "radiotracers": radiotracer_rows(study),
         "methods": methods_paragraph(study, calibration, results.measurements, results.alignments, results.decay),
     }

@@ -26,6 +26,7 @@ from napari_mpi_track.report.provenance import InputHashes, provenance_of, timep
 from napari_mpi_track.report.results import Failure, StudyResults
 from napari_mpi_track.report.rounding import rounded
 from napari_mpi_track.report.tables import AgreementRow, write_table
+from napari_mpi_track.report.units import SignalUnits, units_of
 from napari_mpi_track.report.workers import Workers, worker_should_stop
 
 Progress = Callable[[float, str], None]
@@ -165,8 +166,21 @@ def _results(study: Study, finished: Sequence[FinishedTimepoint]) -> tuple[Study
         tuple(row for timepoint in finished for row in timepoint.budget),
         tuple(row for timepoint in finished for row in timepoint.alignments),
         study_calibration(study),
+        _units(finished),
     )
     return results, tuple(dict.fromkeys((*_told_once(finished), *analysis.warnings)))
+
+
+def _units(finished: Sequence[FinishedTimepoint]) -> dict[str, SignalUnits]:
+    """Return the units of every modality's scans; all of them where scans state several."""
+    stated: dict[str, dict[SignalUnits, None]] = {}
+    for timepoint in finished:
+        for modality, units in timepoint.units.items():
+            stated.setdefault(modality, {})[units] = None
+    return {
+        modality: SignalUnits(" or ".join(u.voxel for u in units), " or ".join(u.total for u in units))
+        for modality, units in stated.items()
+    }
 
 
 def _told_once(finished: Sequence[FinishedTimepoint]) -> list[str]:
@@ -262,6 +276,7 @@ def measure_timepoint(
         tuple(analysis.failures),
         _transform_files(analysis.saved_alignments),
         _overlays(analysis, subject, timepoint),
+        {str(scan.modality): units_of(scan) for scan in (analysis.mpi, analysis.pet) if scan is not None},
     )
 
 
