@@ -10,14 +10,14 @@ endif
 .PHONY: demo test lint sample-data clean
 
 demo: $(VENV)/.base  ## a whole study from scans to cells, on the simulated mice in sample_data/
-	$(BIN)/mpi-track run sample_data/car-t/study.yaml --out demo-results --overwrite
+	$(BIN)/mpi-track run sample_data/car-t/study.yaml --out demo-results --workers 2 --overwrite
 
 test: $(VENV)/.all  ## everything: style, types, the house's layers, all tests, the window's too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(shell sh .ci/window.sh command) $(BIN)/python -m pytest
+	$(shell sh .ci/window.sh command) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.all
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -76,5 +76,9 @@ class StudyFileError(MpiTrackError, ValueError):
     """A study file has faults; all of them are listed, each with its line."""
 
 
+class OutputError(MpiTrackError, OSError):
+    """An output cannot be written where it was asked for."""
+
+
 class OutputExistsError(MpiTrackError, FileExistsError):
     """An output is there already and overwriting was not asked for."""

@@ -65,7 +65,7 @@ def test_labels_on_another_grid_far_away_are_refused(tmp_path, capsys):
     out = tmp_path / "table.csv"
     error = refused(["quantify", str(scan), "--organs", str(labels), "--out", str(out)], capsys)
     assert "organs.nii.gz" in error
-    assert "field of view" in error
+    assert "another grid" in error
     assert not out.exists()
 
 
@@ -138,3 +138,61 @@ def test_a_nifti_without_orientation_opens_with_its_warning(tmp_path, capsys):
         main(["info", str(tmp_path / "plain.nii")])
     assert end.value.code == 0
     assert "orientation" in capsys.readouterr().out
+
+
+def test_labels_on_another_grid_are_refused_though_they_overlap(tmp_path, capsys):
+    scan = a_scan(tmp_path / "mpi.nii.gz")
+    labels = some_labels(tmp_path / "organs.nii.gz", affine=np.diag([0.9, 1, 1, 1]))
+    out = tmp_path / "table.csv"
+    error = refused(["quantify", str(scan), "--organs", str(labels), "--out", str(out)], capsys)
+    assert "another grid" in error
+    assert not out.exists()
+
+
+def test_a_study_whose_organs_lie_on_another_grid_than_their_anatomy_writes_nothing(tmp_path, capsys):
+    a_scan(tmp_path / "mpi.nii.gz")
+    a_scan(tmp_path / "ct.nii.gz")
+    some_labels(tmp_path / "organs.nii.gz", affine=np.diag([1.1, 1, 1, 1]))
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "schema: 1\nalignment: frame\nsubjects:\n  - id: m01\n    timepoints:\n"
+        "      - {day: 1, mpi: mpi.nii.gz, anatomy: ct.nii.gz, organs: organs.nii.gz}\n",
+        encoding="utf-8",
+    )
+    out = tmp_path / "results"
+    assert "another grid" in refused(["run", str(study), "--out", str(out)], capsys)
+    assert not out.exists()
+
+
+def test_a_signal_that_is_no_number_is_not_counted(tmp_path, capsys):
+    table = a_table(tmp_path / "calibration.csv")
+    line = tmp_path / "c.json"
+    with pytest.raises(SystemExit):
+        main(
+            ["calibrate", str(table), "--x", "cells", "--signal", "signal", "--kind", "in-cells"]
+            + ["--tracer", "ProMag", "--weights", "none", "--out", str(line)]
+        )
+    assert "finite" in refused(["count", "nan", "--calibration", str(line)], capsys)
+
+
+def test_an_output_in_an_impossible_place_is_one_line(tmp_path, capsys):
+    scan = a_scan(tmp_path / "scan.nii.gz")
+    (tmp_path / "file").write_text("no folder")
+    refused(["convert", str(scan), str(tmp_path / "file" / "out.nii.gz")], capsys)
+
+
+def test_a_missing_path_among_good_ones_is_skipped_and_said(tmp_path, capsys):
+    scan = a_scan(tmp_path / "scan.nii.gz")
+    with pytest.raises(SystemExit) as end:
+        main(["info", str(scan), str(tmp_path / "nowhere")])
+    assert end.value.code == 3
+    captured = capsys.readouterr()
+    assert "scan.nii.gz" in captured.out
+    assert "nowhere" in captured.err
+
+
+def test_a_scan_without_a_number_is_refused(tmp_path, capsys):
+    nibabel.save(nibabel.Nifti1Image(np.full((12, 10, 8), np.nan, np.float32), np.eye(4)), tmp_path / "nan.nii.gz")
+    labels = some_labels(tmp_path / "organs.nii.gz")
+    arguments = ["quantify", str(tmp_path / "nan.nii.gz"), "--organs", str(labels)]
+    assert "holds no number" in refused([*arguments, "--out", str(tmp_path / "t.csv")], capsys)

@@ -166,3 +166,16 @@ def test_every_command_has_an_example_in_its_help(capsys):
     for command in ("info", "convert", "align", "apply", "segment", "calibrate", "count", "quantify", "fit", "run"):
         run([command, "--help"])
         assert f"Example: mpi-track {command}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_alignment_that_failed_is_refused_with_status_3(scan, tmp_path, capsys):
+    generator = np.random.default_rng(6)
+    for name in ("fixed", "moving"):
+        points = generator.uniform(-20, 20, (4, 3)) * (1.0 if name == "fixed" else 3.0)
+        lines = [f"{name}{i},{x:.6f},{y:.6f},{z:.6f}" for i, (x, y, z) in enumerate(points)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["label,x_mm,y_mm,z_mm", *lines]) + "\n")
+    out = tmp_path / "t.tfm"
+    arguments = ["align", str(scan), str(scan), "--method", "fiducials", "--out", str(out)]
+    run([*arguments, "--fixed-points", str(tmp_path / "fixed.csv"), "--moving-points", str(tmp_path / "moving.csv")], 3)
+    assert capsys.readouterr().err.startswith("error: no three of 4 fiducials")
+    assert not out.exists()

@@ -48,7 +48,7 @@ def test_the_mouse_opens_with_mpi_on_the_anatomy() -> None:
     layers = samples.open_car_t()
     kinds = [(settings["name"], kind) for _, settings, kind in layers]
     assert ("MPI m01 day 3", "image") in kinds
-    anatomy, mpi = (next(s for _, s, _ in layers if s["name"].startswith(name)) for name in ("anatomy", "MPI"))
+    anatomy, mpi = (next(s for _, s, _ in layers if s["name"].startswith(name)) for name in ("CT", "MPI"))
     assert mpi["scale"] == anatomy["scale"]
     assert mpi["translate"] == anatomy["translate"]
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from napari_mpi_track.gui.session import Session
-from napari_mpi_track.longitudinal.analysis import StudyAnalysis
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.report.run import RunSummary
 
@@ -44,7 +43,7 @@ def test_looking_at_another_day_is_no_step_but_is_told() -> None:
     session.changed.connect(lambda: told.append(session.state.day))
     session.look_at("m01", 7.0)
     assert told == [7.0]
-    session.keep_run(RunSummary(Path(), Path(), StudyAnalysis((), (), (), ()), (), (), 0, 0))
+    session.keep_run(RunSummary(Path(), Path(), None, (), (), 0, 0))
     session.look_at("m01", 0.0)
     session.undo()
     assert session.state.day == 0.0

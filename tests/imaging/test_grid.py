@@ -174,3 +174,31 @@ def test_an_unknown_frame_equals_nothing_itself_included(first, second):
 
 def test_one_name_is_one_frame():
     require_same_frame("a", "a", "scan and organs")
+
+
+@given(any_grids(), st.data())
+@settings(deadline=None, max_examples=40)
+def test_a_cut_out_is_part_of_its_grid_turned_or_not(grid, data):
+    low = [data.draw(st.integers(0, n - 1)) for n in grid.shape]
+    high = [data.draw(st.integers(a, n - 1)) for a, n in zip(low, grid.shape, strict=True)]
+    matrix = grid.lps_from_index.copy()
+    matrix[:3, 3] = grid.lps_from(low)
+    shape = tuple(b - a + 1 for a, b in zip(low, high, strict=True))
+    cut = Grid(shape, matrix)
+    assert cut.is_part_of(grid)
+    flipped = matrix.copy()
+    flipped[:3, 3] = cut.lps_from([shape[0] - 1, 0, 0])
+    flipped[:3, 0] *= -1
+    assert Grid(shape, flipped).is_part_of(grid)
+
+
+@given(any_grids())
+@settings(deadline=None, max_examples=40)
+def test_half_a_voxel_or_one_beyond_is_no_part_of_a_grid(grid):
+    for step in (0.5, 1.0):
+        matrix = grid.lps_from_index.copy()
+        matrix[:3, 3] = grid.lps_from([step, 0, 0])
+        assert not Grid(grid.shape, matrix).is_part_of(grid)
+    finer = grid.lps_from_index.copy()
+    finer[:3, 2] *= 0.5
+    assert not Grid(grid.shape, finer).is_part_of(grid)

@@ -562,3 +562,16 @@ def test_the_example_with_a_value_exchanged_raises_nothing_but_a_study_file_erro
     key = lines[at].split(":")[0]
     lines[at] = f"{key}: {flow(data.draw(TREES))}"
     refuses_or_reads(folder, "\n".join(lines))
+
+
+def test_a_timepoint_without_a_day_hides_no_fault_of_the_others(tmp_path):
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "schema: 1\nsubjects:\n  - id: a1\n    timepoints:\n      - day: 0\n        mpi: missing.nii.gz\n"
+        "      - {day: 1, signal: 2}\n      - {day: 1, signal: 3}\n      - baseline: false\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(StudyFileError) as told:
+        load_study(study)
+    for fault in ("line 6: there is no file", "day '1' is there twice", "line 9"):
+        assert fault in str(told.value)

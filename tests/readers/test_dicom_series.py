@@ -8,13 +8,14 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from assertions import assert_frozen, assert_same_place
+from assertions import assert_frozen, assert_one_line, assert_same_place
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     EncapsulatedPDFStorage,
     PositronEmissionTomographyImageStorage,
+    RLELossless,
     RTStructureSetStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -130,13 +131,70 @@ def test_a_missing_slice_is_named_and_refused(tmp_path: Path) -> None:
         read_scan(tmp_path)
 
 
-def test_a_truncated_slice_is_refused_and_leaves_a_warning_on_its_neighbours(tmp_path: Path) -> None:
+def test_a_truncated_slice_refuses_its_whole_series_and_is_named(tmp_path: Path) -> None:
     paths = write_series(tmp_path, VOXELS, GRID)
     paths[3].write_bytes(paths[3].read_bytes()[:-20])
     found = find_scans(tmp_path)
-    assert len(found.volumes) == 1
-    assert any("could not be read" in warning for warning in found.volumes[0].warnings)
-    assert "truncated" in found.skipped[0].reason
+    assert found.volumes == ()
+    (skipped,) = found.skipped
+    assert skipped.path == str(paths[3])
+    assert skipped.reason == (
+        "the file slice0003.dcm of this series is truncated: 60 bytes of pixels were announced, 40 are there; "
+        "its 3 other slice(s) are left out: export or copy it again"
+    )
+    for read in (read_scan, read_scans):
+        with pytest.raises(UnreadableScanError, match=r"slice0003.dcm of this series is truncated") as refusal:
+            read(tmp_path)
+        assert_one_line(refusal.value)
+
+
+@pytest.mark.parametrize("syntax", [*SYNTAXES, RLELossless])
+def test_a_last_slice_cut_anywhere_is_never_left_out_in_silence(tmp_path: Path, syntax: str) -> None:
+    paths = write_series(tmp_path, VOXELS, GRID, syntax=SYNTAXES[0] if syntax == RLELossless else syntax)
+    if syntax == RLELossless:
+        for path in paths:
+            header = pydicom.dcmread(path)
+            header.compress(RLELossless, generate_instance_uid=False)
+            header.save_as(path)
+    whole = paths[3].read_bytes()
+    # 16 bytes of a packed file end its list of fragments; the pixels are whole without them.
+    for length in range(0, len(whole) - (16 if syntax == RLELossless else 0), 11):
+        paths[3].write_bytes(whole[:length])
+        found = find_scans(tmp_path)
+        assert found.volumes == (), f"cut at {length} of {len(whole)}"
+        assert any("slice0003.dcm" in skipped.path for skipped in found.skipped)
+
+
+def test_a_truncated_slice_leaves_the_other_series_of_its_folder(tmp_path: Path) -> None:
+    damaged = write_series(tmp_path, VOXELS, GRID)
+    write_series(tmp_path, VOXELS + 1, GRID, order=np.arange(4) + 10, SeriesNumber=2)
+    damaged[3].write_bytes(damaged[3].read_bytes()[:-20])
+    found = find_scans(tmp_path)
+    (volume,) = found.volumes
+    np.testing.assert_array_equal(volume.voxels, VOXELS + 1)
+    assert any("another series of this folder is left out: slice0003.dcm" in line for line in volume.warnings)
+    assert [Path(skipped.path).name for skipped in found.skipped] == ["slice0003.dcm"]
+
+
+def test_a_slice_cut_before_its_series_is_told_refuses_all_of_its_folder(tmp_path: Path) -> None:
+    damaged = write_series(tmp_path / "a", VOXELS, GRID)
+    write_series(tmp_path / "a", VOXELS, GRID, order=np.arange(4) + 10, SeriesNumber=2)
+    write_series(tmp_path / "b", VOXELS, GRID)
+    damaged[3].write_bytes(damaged[3].read_bytes()[:300])
+    found = find_scans(tmp_path)
+    assert [Path(volume.file or "").name for volume in found.volumes] == ["b"]
+    (skipped,) = found.skipped
+    assert "slice0003.dcm" in skipped.reason
+    assert "7 other slice" in skipped.reason
+
+
+def test_an_emptied_slice_refuses_what_lies_beside_it_but_a_stray_text_does_not(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, VOXELS, GRID)
+    (tmp_path / "notes.txt").touch()
+    assert len(find_scans(tmp_path).volumes) == 1
+    for content in (b"", bytes(5000)):
+        paths[3].write_bytes(content)
+        assert find_scans(tmp_path).volumes == ()
 
 
 def test_a_file_copied_twice_counts_once(tmp_path: Path) -> None:

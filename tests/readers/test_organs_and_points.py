@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from assertions import assert_same_scan
+from assertions import assert_one_line, assert_same_scan
 from hypothesis import HealthCheck, given, settings
 from strategies import organ_labels
 
@@ -112,12 +112,17 @@ def test_organ_names_come_from_a_table(tmp_path: Path) -> None:
         ("label,name\n1,liver\n2,liver\n", "two labels are called 'liver'"),
         ("label,name\n0,liver\n", "from 1"),
         ("label,name,color\n1,liver,reddish\n", "#rrggbb"),
+        ("label;name\n1;liver\n", "separate its columns by commas"),
+        ("", "the table is empty"),
+        ("label,name\n1,\n", "name the organ or remove the line"),
     ],
 )
 def test_a_faulty_table_of_names_says_where(tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "organs.csv").write_text(text)
-    with pytest.raises(TableError, match=reason):
+    with pytest.raises(TableError, match=reason) as refusal:
         read_organ_names(tmp_path / "organs.csv")
+    assert_one_line(refusal.value)
+    assert refusal.value.remedy
 
 
 POINTS = Points(["tail", "nose, left"], np.array([[1.5, -2.25, 3.0], [-40.123456, 0.0, 1e-3]]))
@@ -154,7 +159,14 @@ def test_slicers_ras_points_become_lps(tmp_path: Path) -> None:
     ("name", "text", "reason"),
     [
         ("p.csv", "label,x,y,z\n1,2,3,4\n", "label,x_mm,y_mm,z_mm"),
-        ("p.csv", "label,x_mm,y_mm,z_mm\na,1,2,three\n", "line 2"),
+        ("p.csv", "label,x_mm,y_mm,z_mm\na,1,2,three\n", "row 2, column z_mm must be a number in mm, got 'three'"),
+        ("p.csv", "label,x_mm,y_mm,z_mm\na,1\n", "row 2, column y_mm must be a number in mm, got nothing"),
+        ("p.csv", "label;x_mm;y_mm;z_mm\na;1;2;3\n", "separate its columns by commas"),
+        ("p.csv", "", "the table is empty"),
+        ("p.csv", "\n \n", "the table is empty"),
+        ("p.fcsv", "# Markups fiducial file version = 4.10\n1,x,2,3\n", "row 2, column x .* got 'x'"),
+        ("p.mrk.json", '{"markups": [{"controlPoints": [{"position": [1, "a", 3]}]}]}', "point 1, column y"),
+        ("p.mrk.json", '{"markups": [{"controlPoints": [{"position": [1, 2]}]}]}', "markups"),
         ("p.csv", "label,x_mm,y_mm,z_mm\na,1,2,3\na,1,2,4\n", "must differ"),
         ("p.csv", "label,x_mm,y_mm,z_mm\na,1,2,inf\n", "finite"),
         ("p.csv", "label,x_mm,y_mm,z_mm\n", "no points"),
@@ -165,5 +177,7 @@ def test_slicers_ras_points_become_lps(tmp_path: Path) -> None:
 )
 def test_faulty_points_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, reason: str) -> None:
     (tmp_path / name).write_text(text)
-    with pytest.raises(TableError, match=reason):
+    with pytest.raises(TableError, match=reason) as refusal:
         read_points(tmp_path / name)
+    assert_one_line(refusal.value)
+    assert refusal.value.remedy

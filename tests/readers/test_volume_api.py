@@ -12,8 +12,10 @@ import pytest
 from assertions import assert_frozen, assert_same_place, assert_same_scan
 from simulated_dicom import write_enhanced, write_series
 
+from napari_mpi_track.errors import UnreadableScanError
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.volume import Modality, Volume
+from napari_mpi_track.readers import description
 from napari_mpi_track.readers.description import describe
 from napari_mpi_track.readers.formats import FORMATS
 from napari_mpi_track.readers.scans import find_scans, read_scan, read_scans
@@ -215,3 +217,48 @@ def test_every_format_in_the_table_is_read_or_refused_with_what_to_do() -> None:
     for known in FORMATS:
         assert known.suffixes
         assert bool(known.module) != bool(known.reason)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "count"),
+    [(np.uint64, 2**64 - 1, 8), (np.int64, -(2**63), 8), (np.int64, 2**53 + 1, 8), (np.uint32, 2**32 - 1, 8)],
+)
+def test_a_sum_of_large_whole_numbers_neither_wraps_nor_rounds(dtype: type, value: int, count: int) -> None:
+    voxels = np.full((2, 2, count // 4), value, dtype=dtype)
+    record = describe(Volume(voxels, Grid.from_spacing(voxels.shape, 1)))
+    assert record["sum"] == float(value * count)
+
+
+@pytest.mark.parametrize("find", [find_scans, read_scans, read_scan])
+@pytest.mark.parametrize("nothing", ["", " "])
+def test_no_path_is_not_the_current_folder(
+    find: Callable[[str], object], nothing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _written("scan.nii")(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnreadableScanError, match="a path was needed, got nothing"):
+        find(nothing)
+    assert len(find_scans(".").volumes) == 1
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "scan.nrrd", "scan.mha"])
+@pytest.mark.parametrize(("lacking", "warning"), [(0, ()), (12, ("12 of 120 voxels hold no number (NaN)",)),
+                                                  (120, ("no voxel holds a number (all are NaN)",))])  # fmt: skip
+def test_voxels_that_are_no_numbers_are_counted_in_a_warning(
+    tmp_path: Path, name: str, lacking: int, warning: tuple[str, ...]
+) -> None:
+    voxels = VOXELS.astype(np.float32)
+    voxels.reshape(-1)[:lacking] = np.nan
+    write_volume(Volume(voxels, GRID), tmp_path / name)
+    assert read_scan(tmp_path / name).warnings == warning
+
+
+@pytest.mark.parametrize(("limit", "is_counted"), [(480, True), (479, False)])
+def test_a_large_mapped_file_is_not_read_at_opening_only_to_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, is_counted: bool
+) -> None:
+    monkeypatch.setattr(description, "_SMALL_MAP_BYTES", limit)
+    write_volume(Volume(VOXELS * np.float32(np.nan), GRID), tmp_path / "mapped.nii")
+    write_volume(Volume(VOXELS * np.float32(np.nan), GRID), tmp_path / "packed.nii.gz")
+    assert bool(read_scan(tmp_path / "mapped.nii").warnings) is is_counted
+    assert read_scan(tmp_path / "packed.nii.gz").warnings

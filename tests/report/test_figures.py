@@ -74,6 +74,23 @@ def test_the_calibration_shows_line_bands_means_and_decision_limit() -> None:
     assert edges[:, 1].min() < calibration.signal_at(at) < edges[:, 1].max()
 
 
+@pytest.mark.parametrize("reference", ["injected", "injected cells", "day 0"])
+def test_the_retention_axis_names_the_reference_as_the_table_does(reference: str) -> None:
+    rows = [replace(row, reference=reference) for row in retention_rows()]
+    for figure in (retention_figure(rows), decay_figure(rows, [DECAY])):
+        assert figure.axes[0].get_ylabel() == f"retention (% of {reference})"
+
+
+def test_one_animal_is_no_mean_and_has_no_sem() -> None:
+    alone = retention_rows()
+    axes = retention_figure(alone).axes[0]
+    assert axes.get_title(loc="left") == "MPI, labelled: one animal"
+    [bars] = axes.containers
+    assert all(np.isnan(cap.get_ydata()).all() for cap in bars.lines[1])
+    both = [*alone, *(replace(row, subject="m02") for row in alone)]
+    assert retention_figure(both).axes[0].get_title(loc="left") == "MPI, labelled: mean ± SEM of those detected, n = 2"
+
+
 def test_points_below_detection_are_hollow_at_their_bound() -> None:
     axes = decay_figure(retention_rows(), [DECAY]).axes[0]
     hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white"]

@@ -10,6 +10,7 @@ from report_examples import example_analysis, example_measurements, example_orga
 from napari_mpi_track.report.figures import figure_bytes
 from napari_mpi_track.report.finished import FinishedTimepoint, find_finished, keep
 from napari_mpi_track.report.overlay import overlay_figure, overlay_of
+from napari_mpi_track.report.units import SignalUnits
 
 
 def example_finished() -> FinishedTimepoint:
@@ -25,6 +26,7 @@ def example_finished() -> FinishedTimepoint:
         ("PET: no time",),
         {"a.tfm": b"#Insight\0\xff", "a.json": b"{}"},
         (overlay,),
+        {"MPI": SignalUnits("a.u.", "a.u. mm³")},
     )
 
 
@@ -33,7 +35,7 @@ def test_a_finished_timepoint_comes_back_number_for_number(tmp_path: Path) -> No
     keep(finished, "key", tmp_path)
     found = find_finished("key", [tmp_path])
     assert found is not None
-    for name in ("subject", "day", "alignments", "budget", "warnings", "failures", "transforms"):
+    for name in ("subject", "day", "alignments", "budget", "warnings", "failures", "transforms", "units"):
         assert getattr(found, name) == getattr(finished, name)
     for before, after in zip(finished.measurements, found.measurements, strict=True):
         for field in fields(before):
@@ -76,7 +78,7 @@ def test_a_damaged_one_is_measured_again(tmp_path: Path, damage: str) -> None:
     if damage == "text":
         document.write_text("no JSON")
     if damage == "other schema":
-        document.write_text(document.read_text().replace('"schema": 1', '"schema": 99'))
+        document.write_text(document.read_text().replace('"schema": 2', '"schema": 99'))
     if damage == "empty":
         document.write_text("{}")
     assert find_finished("key", [tmp_path]) is None

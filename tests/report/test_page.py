@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from napari_mpi_track.report.methods_text import NOT_VIABILITY, methods_paragrap
 from napari_mpi_track.report.page import report_page
 from napari_mpi_track.report.provenance import InputHashes, provenance_of
 from napari_mpi_track.report.results import Failure, StudyResults
+from napari_mpi_track.report.units import SignalUnits
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -130,6 +132,16 @@ def test_what_is_missing_stands_on_top(study: Study) -> None:
     assert text.index("the file is cut short") < text.index("Retention and decay Retention")
 
 
+def test_a_timepoint_of_which_a_part_failed_is_not_said_to_be_missing(study: Study) -> None:
+    part = [Failure("m01", 1.0, reason, is_whole=False) for reason in ("PET: no time", "organs: no anatomy")]
+    text = page_of(study, example_results(), failures=part).text
+    assert "1 of 4 timepoints could be measured only in part; the rest of it is in the tables" in text
+    assert "could not be measured" not in text
+    both = page_of(study, example_results(), failures=[*part, Failure("m01", 3.0, "the file is cut short")]).text
+    assert "1 of 4 timepoints could not be measured; nothing of it is in the tables." in both
+    assert both.index("the file is cut short") < both.index("only in part") < both.index("PET: no time")
+
+
 def test_overrides_are_told(study: Study) -> None:
     text = page_of(study, example_results(), overrides=["calibration_overridden: m01, day 1, MPI"]).text
     assert "Overridden by the user" in text
@@ -141,6 +153,69 @@ def test_the_radiotracer_stands_with_its_half_life(study: Study) -> None:
     labelled = replace(study, subjects=(replace(study.subjects[0], radiotracer=tracer),))
     text = page_of(labelled, example_results()).text
     assert re.search(r"89Zr 78\.4\d* 10\.0 0\.100 not stated 20\.0", text)
+
+
+def test_signals_stand_with_their_unit(study: Study) -> None:
+    text = page_of(study, example_results()).text
+    for words in (
+        "signal (a.u. mm³) residue (a.u. mm³)", "signal total ± SD (a.u. mm³)", "corrected signal (a.u. mm³)",
+        "SD 0.500 to 0.500 a.u. over the scans",
+    ):  # fmt: skip
+        assert words in text
+    for name in ("intercept a", r"residual SD s\(y\|x\)", r"mean of blanks \+ 3 SD"):
+        assert re.search(rf"{name} [^a-z]*(\(SE\) )?a\.u\. mm³", text), name
+    assert re.search(r"slope b \S+ ± \S+ \(SE\) a\.u\. mm³ per cell", text)
+
+
+def test_every_modality_has_the_unit_its_scans_state(study: Study) -> None:
+    rows = tuple(replace(row, modality=scan) for scan in ("MPI", "PET") for row in example_measurements())
+    text = page_of(study, StudyResults(rows)).text
+    assert "signal total ± SD (Bq/mL·mm³)" in text
+    stated = {"MPI": SignalUnits("ng/mm²", "ng/mm²·mm²"), "PET": SignalUnits("kBq/mL", "kBq/mL·mm³")}
+    text = page_of(study, StudyResults(rows, units=stated)).text
+    assert "signal total ± SD (ng/mm²·mm²)" in text
+    assert "signal total ± SD (kBq/mL·mm³)" in text
+    assert "a.u." not in text
+
+
+def test_times_are_by_the_clock_of_the_study(study: Study) -> None:
+    subject = study.subjects[0]
+    given = replace(subject.injection, time=datetime(2026, 3, 1, 8, 30, tzinfo=UTC))
+    tracer = Radiotracer("89Zr", 10.0, 0.1, datetime(2026, 7, 1, 8, 30, tzinfo=UTC), 20.0)
+    changed = replace(study, subjects=(replace(subject, injection=given, radiotracer=tracer),))
+    berlin = page_of(replace(changed, timezone="Europe/Berlin"), example_results()).text
+    assert "2026-03-01 09:30 500,000" in berlin
+    assert "2026-07-01 10:30 20.0" in berlin
+    assert "2026-03-01 08:30+00:00" in page_of(changed, example_results()).text
+
+
+@pytest.mark.parametrize(("errors", "words"), [
+    ((None,), "(1 alignment, expected target error not known)"),
+    ((0.4, None), "(2 alignments, expected target error 0.40 mm, not known of 1)"),
+])  # fmt: skip
+def test_an_error_that_is_not_known_is_not_nought(study: Study, errors: tuple[float | None, ...], words: str) -> None:
+    results = example_results()
+    [row] = results.alignments
+    rows = tuple(
+        replace(row, method="frame", verdict="good", reason="", fiducial_rms_mm=None, expected_target_error_mm=error)
+        for error in errors
+    )
+    text = page_of(study, replace(results, alignments=rows)).text
+    assert words in text
+    assert "good not known" in text
+
+
+def test_a_group_of_one_animal_has_no_row_and_no_flag(study: Study) -> None:
+    results = example_results()
+    alone = replace(results.decay[0], subject="", model="", half_life_days=None, flag="too_few_points")
+    text = page_of(study, replace(results, decay=(*results.decay, alone))).text
+    assert "all of the group" not in text
+    assert "too few points" not in text
+    group = replace(alone, model="geometric mean of animals", half_life_days=3.3, flag="")
+    text = page_of(study, replace(results, decay=(*results.decay, group))).text
+    assert "all of the group" in text
+    assert "Decay was fitted with the exponential model" in text
+    assert "A group's half-life is the geometric mean" in text
 
 
 def test_a_study_of_nothing_says_so_without_a_fault(study: Study) -> None:

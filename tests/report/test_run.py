@@ -4,13 +4,14 @@ import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
 import pytest
 from report_examples import example_analysis, example_study, read_json
 
-from napari_mpi_track.errors import AlignmentError, OutputExistsError, TableError, UnreadableScanError
+from napari_mpi_track.errors import AlignmentError, OutputError, OutputExistsError, TableError, UnreadableScanError
 from napari_mpi_track.longitudinal.analysis import TimepointAnalysis
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.report import run
@@ -123,7 +124,7 @@ def test_a_timepoint_that_fails_is_told_and_the_others_go_on(analyses: Analyses,
     assert "What is missing" in page
     assert "the scan is cut short" in page
     assert read_json(tmp_path / "out" / "provenance.json")["failures"] == [
-        {"subject": "m01", "day": 3.0, "reason": failure.reason}
+        {"subject": "m01", "day": 3.0, "reason": failure.reason, "is_whole": True}
     ]
 
 
@@ -137,7 +138,21 @@ def test_a_scan_that_fails_alone_is_told_and_the_rest_of_its_day_stands(
     monkeypatch.setattr(run, "draw_all", names_for_pictures)
     summary = run_study(study, tmp_path / "out")
     assert [failure.reason for failure in summary.failures] == ["PET: its unit is not known"] * 4
+    assert not any(failure.is_whole for failure in summary.failures)
+    assert "nothing of them is in the tables" not in summary.report.read_text()
     assert len(summary.measurements) == 12
+
+
+def test_units_come_from_the_scans_all_of_them(monkeypatch: pytest.MonkeyPatch, study: Study, tmp_path: Path) -> None:
+    def in_its_own_unit(_study: Study, subject: Subject, timepoint: Timepoint, **_told: Any) -> TimepointAnalysis:
+        analysis = example_analysis(subject.id, timepoint.day)
+        assert analysis.mpi is not None
+        return replace(analysis, mpi=replace(analysis.mpi, unit="mV" if timepoint.day < 5 else "uV"))
+
+    monkeypatch.setattr(run, "analyse_timepoint", in_its_own_unit)
+    monkeypatch.setattr(run, "draw_all", names_for_pictures)
+    summary = run_study(study, tmp_path / "out")
+    assert "signal total ± SD (mV mm³ or uV mm³)" in summary.report.read_text()
 
 
 def test_when_nothing_can_be_measured_the_reason_is_raised_and_nothing_is_written(
@@ -237,6 +252,35 @@ def test_a_file_where_the_folder_should_be_is_refused(study: Study, tmp_path: Pa
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputExistsError, match="where a file is"):
         run_study(study, tmp_path / "out", overwrite=True)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_any_work(
+    analyses: Analyses, study: Study, tmp_path: Path
+) -> None:
+    # A file on the way refuses everybody, the superuser too.
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(OutputError, match=r"cannot be written: .*notes\.txt.*: give a folder"):
+        run_study(study, tmp_path / "notes.txt" / "out")
+    assert analyses.asked == []
+
+
+@pytest.mark.parametrize("beginning", [b'{"schema"', b"m01 0.0", b"<!doctype html>"])
+@pytest.mark.usefixtures("analyses")
+def test_a_disk_that_fills_up_on_the_way_is_told_in_one_line(
+    beginning: bytes, monkeypatch: pytest.MonkeyPatch, study: Study, tmp_path: Path
+) -> None:
+    write = Path.write_bytes
+
+    def filling(path: Path, content: bytes) -> int:
+        if content.startswith(beginning):
+            raise OSError(ENOSPC, "No space left on device", str(path))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", filling)
+    with pytest.raises(OutputError, match="No space left on device") as told:
+        run_study(study, tmp_path / "out")
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("analyses")

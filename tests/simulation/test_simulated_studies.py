@@ -146,7 +146,7 @@ def test_a_pet_scan_holds_the_activity_of_its_organs(made: Path) -> None:
     study = made / "car-t"
     activities = _truth(study / "truth_activity.csv", "activity_kBq")
     for timepoint in _tree(study)["subjects"][0]["timepoints"]:
-        concentration, lps_from_index = _scan(study / timepoint["pet"])
+        concentration, lps_from_index = _scan(study / timepoint["pet"]["path"])
         millilitres = abs(np.linalg.det(lps_from_index[:3, :3])) / 1000
         expected = sum(activity for (_, day, _), activity in activities.items() if day == timepoint["day"])
         assert concentration.sum() * millilitres / 1000 == pytest.approx(expected, rel=0.01, abs=0.15)
@@ -223,7 +223,7 @@ def test_the_fiducials_lie_in_the_anatomy_where_the_truth_says(
 ) -> None:
     for subject in _tree(made / name)["subjects"]:
         for timepoint in subject["timepoints"]:
-            voxels, lps_from_index = _scan(made / name / timepoint["anatomy"])
+            voxels, lps_from_index = _scan(made / name / timepoint["anatomy"]["path"])
             blobs, count = label(voxels > brightness)
             centres = np.array(center_of_mass(voxels, blobs, range(1, count + 1)))
             found = np.array([_centroid_mm(voxels - air, lps_from_index, centre, reach_mm) for centre in centres])
@@ -298,7 +298,7 @@ def test_the_drawn_organs_lie_on_the_grid_of_that_days_anatomy(made: Path) -> No
     for name in ("car-t", "knee"):
         for subject in _tree(made / name)["subjects"]:
             (drawn,) = [t for t in subject["timepoints"] if "organs" in t]
-            organs, anatomy = (nibabel.load(made / name / drawn[key]) for key in ("organs", "anatomy"))
+            organs, anatomy = (nibabel.load(made / name / file) for file in (drawn["organs"], drawn["anatomy"]["path"]))
             assert organs.shape == anatomy.shape
             assert organs.affine == pytest.approx(anatomy.affine)
             names = {int(row["label"]) for row in _rows(made / name / "organs.csv")}

@@ -136,3 +136,18 @@ def test_types_without_a_place_in_a_file_become_the_next_larger(tmp_path: Path) 
             back = read_scan(tmp_path / f"a.{ending}")
             assert back.voxels.dtype == kept
             np.testing.assert_array_equal(back.voxels, scan.voxels)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("name", ["日 2", "Mäuse µ"])
+def test_a_name_in_any_script_is_read_back(tmp_path: Path, ending: str, name: str) -> None:
+    write_volume(SCAN, tmp_path / f"{name}.{ending}")
+    assert_same_scan(read_scan(tmp_path / f"{name}.{ending}"), SCAN)
+
+
+def test_a_header_in_latin_1_still_finds_its_voxels(tmp_path: Path) -> None:
+    write_volume(SCAN, tmp_path / "scan.mhd")
+    (tmp_path / "scan.raw").rename(tmp_path / "M\xe4use.raw")
+    header = (tmp_path / "scan.mhd").read_bytes().replace(b"scan.raw", b"M\xe4use.raw")
+    (tmp_path / "scan.mhd").write_bytes(header)
+    assert_same_scan(read_scan(tmp_path / "scan.mhd"), SCAN)

@@ -18,6 +18,11 @@ from napari_mpi_track.cli.options import (
 )
 from napari_mpi_track.imaging.volume import Modality
 
+FixedSeries = Annotated[int | None, typer.Option("--fixed-series", min=1, help="Number of the volume in FIXED.")]
+FixedModality = Annotated[Modality | None, typer.Option("--fixed-modality", help="What made FIXED.")]
+FixedUnit = Annotated[str | None, typer.Option("--fixed-unit", help="Unit of FIXED, where the file does not say.")]
+FixedSpacing = Annotated[str | None, typer.Option("--fixed-spacing-mm", help="Spacing of FIXED, likewise.")]
+
 
 class Method(StrEnum):
     """How two scans are aligned."""
@@ -48,12 +53,14 @@ def align(
     initial: Annotated[Path | None, typer.Option("--initial", help="Transform to start from.")] = None,
     resampled: Annotated[Path | None, typer.Option("--resampled", help="Also write MOVING on FIXED's grid.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the sampling.")] = 0,
-    fixed_series: Annotated[int | None, typer.Option("--series", min=1, help="Number of the volume in FIXED.")] = None,
-    moving_series: Annotated[int | None, typer.Option("--moving-series", min=1, help="... in MOVING.")] = None,
-    fixed_modality: Annotated[Modality | None, typer.Option("--fixed-modality", help="What made FIXED.")] = None,
-    moving_modality: Annotated[Modality | None, typer.Option("--modality", help="What made MOVING.")] = None,
+    series: Annotated[int | None, typer.Option("--series", min=1, help="Number of the volume in MOVING.")] = None,
+    modality: Annotated[Modality | None, typer.Option("--modality", help="What made MOVING.")] = None,
     unit: Annotated[str | None, typer.Option("--unit", help="Unit of MOVING, where the file does not say.")] = None,
     spacing_mm: Annotated[str | None, typer.Option("--spacing-mm", help="Spacing of MOVING, likewise.")] = None,
+    fixed_series: FixedSeries = None,
+    fixed_modality: FixedModality = None,
+    fixed_unit: FixedUnit = None,
+    fixed_spacing_mm: FixedSpacing = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -71,8 +78,8 @@ def align(
     for path in (out, resampled):
         if path is not None:
             require_absent(path, overwrite)
-    fixed_scan = read_one(fixed, fixed_series, fixed_modality)
-    moving_scan = read_one(moving, moving_series, moving_modality, unit, spacing_mm)
+    fixed_scan = read_one(fixed, fixed_series, fixed_modality, fixed_unit, fixed_spacing_mm)
+    moving_scan = read_one(moving, series, modality, unit, spacing_mm)
     with ProgressLine() as progress:
         alignment = find_alignment(
             fixed_scan,
@@ -134,6 +141,10 @@ def apply(
     modality: ModalityOption = None,
     unit: Annotated[str | None, typer.Option("--unit", help="Unit of MOVING, where the file does not say.")] = None,
     spacing_mm: Annotated[str | None, typer.Option("--spacing-mm", help="Spacing of MOVING, likewise.")] = None,
+    fixed_series: FixedSeries = None,
+    fixed_modality: FixedModality = None,
+    fixed_unit: FixedUnit = None,
+    fixed_spacing_mm: FixedSpacing = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Resample a scan or organs onto another scan's grid, for looking (signal is measured where it was acquired).
@@ -146,7 +157,7 @@ def apply(
     from napari_mpi_track.writers.scans import write_volume
 
     moving_from_fixed = load_alignment(transform).moving_from_fixed
-    grid = read_one(onto).grid
+    grid = read_one(onto, fixed_series, fixed_modality, fixed_unit, fixed_spacing_mm).grid
     if labels:
         write_volume(resample_organs(read_organs(moving), moving_from_fixed, grid), out, overwrite=overwrite)
         return

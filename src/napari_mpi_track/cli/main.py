@@ -70,23 +70,28 @@ def main(arguments: list[str] | None = None) -> None:
     given = [word for word in given if word != "--debug"]
     try:
         status = typer.main.get_command(app).main(given, prog_name="mpi-track", standalone_mode=False)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough.
+        sys.stderr.close()
+        sys.exit(0)
     except _UsageError as error:
         _fail(_wording(error), 2, is_debug)
     except AlignmentRefusedError as error:
         _fail(str(error), 3, is_debug)
     except MpiTrackError as error:
         _fail(str(error), 2, is_debug)
+    except OSError as error:
+        # What readers and writers foresee is an MpiTrackError; this is a full disk, a folder without rights ...
+        reason = error.strerror or type(error).__name__
+        place = "" if error.filename is None else f" ({error.filename})"
+        _fail(f"a file or folder could not be used: {reason}{place}: check its place and your rights", 2, is_debug)
     except (KeyboardInterrupt, typer.Abort):
         _fail("stopped by the user", 130, is_debug)
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough.
-        sys.stderr.close()
-        sys.exit(0)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _wording(error: Exception) -> str:
-    message = " ".join(str(getattr(error, "message", "") or getattr(error, "format_message", lambda: error)()).split())
+    message = " ".join(str(getattr(error, "format_message", lambda: error)()).split())
     return f"{message.rstrip('.')}: see mpi-track --help"
 
 

@@ -46,6 +46,9 @@ def info(
     volumes: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
     for path in paths:
+        if not path.exists():
+            skipped.append({"path": str(path), "reason": "there is no such file or folder"})
+            continue
         found = find_scans(path, modality=modality, unit=unit, spacing_mm=spacing)
         volumes += [describe(volume) for volume in found.volumes if series in (None, volume.series)]
         skipped += [{"path": entry.path, "reason": entry.reason} for entry in found.skipped]

@@ -183,6 +183,9 @@ def count(
     from napari_mpi_track.quantification.calibration import load_calibration
     from napari_mpi_track.quantification.cell_number import count_cells
 
+    for signal in signals:
+        if not math.isfinite(signal):
+            raise MpiTrackError(f"a signal must be a finite number, got {signal}", remedy="leave it out")
     line = load_calibration(calibration)
     undrifted = [_undrifted(value, vial) for value in signals]
     counts = count_cells([s.value for s in undrifted], line, own_sd=[s.sd for s in undrifted], replicates=replicates)
@@ -263,26 +266,28 @@ def quantify(
     from napari_mpi_track.quantification.calibration import load_calibration
     from napari_mpi_track.readers.organs import read_organ_names, read_organs
     from napari_mpi_track.registration.alignment import load_alignment
-    from napari_mpi_track.report.tables import table_text
+    from napari_mpi_track.report.tables import organ_table, table_text
     from napari_mpi_track.writers.whole import require_absent, whole_file
 
     require_absent(out, overwrite)
     widths = numbers(psf_fwhm_mm, "--psf-fwhm-mm")
-    if spill_over and widths is None:
-        raise MpiTrackError("--spill-over needs the width of the blur", remedy="give --psf-fwhm-mm")
+    if spill_over and not any(widths or ()):
+        raise MpiTrackError("--spill-over needs the width of the blur", remedy="give --psf-fwhm-mm above 0")
     scan = read_one(volume, series, modality, unit, spacing_mm, saturation)
     labels = read_organs(organs, None if names is None else read_organ_names(names).names)
     psf = None if widths is None else PointSpread(psf_shape, widths if len(widths) > 1 else widths[0])  # type: ignore[arg-type]
+    line = None if calibration is None else load_calibration(calibration)
     rows, warnings = quantify_scan(
         scan,
         labels,
         None if transform is None else load_alignment(transform),
-        None if calibration is None else load_calibration(calibration),
+        line,
         background=background,
         point_spread=psf if spill_over else None,
     )
     for warning in warnings:
         note(warning)
+    typer.echo(organ_table(rows, line))
     # A single scan has no subject, group, day or modality to tell: the table starts with the organ.
     lines = list(csv.reader(table_text(rows, Measurement).splitlines()))
     start = lines[0].index("organ")
@@ -323,6 +328,20 @@ def fit(
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(records)
+    for record in records:
+        typer.echo(_curve_in_words(dict(zip(header, record, strict=True)), keys))
+
+
+def _curve_in_words(record: dict[str, str], keys: list[str]) -> str:
+    name = ", ".join(record[key] for key in keys) or "all rows"
+    half_life = record["half_life_days"]
+    interval = f"{_three(record['half_life_low_days'])} to {_three(record['half_life_high_days'])}"
+    told = f"half-life {_three(half_life)} days ({interval})" if half_life else "no half-life"
+    return f"{name}: {told}, {record['points']} points {record['flag'].replace('_', ' ')}".rstrip()
+
+
+def _three(number: str) -> str:
+    return f"{float(number):.3g}" if number else "not finite"
 
 
 def _read_rows(path: Path) -> list[dict[str, str]]:

@@ -103,7 +103,7 @@ def _about_colours(scans: DayScans, brightest: float | None) -> list[str]:
     low = three_digits(hidden_below(scans.mpi))
     notes = [
         f"MPI colours: {low} {unit} (5 x the noise, nothing below is drawn) to {three_digits(brightest)} {unit}"
-        " on all days."
+        " (the brightest of all days)."
     ]
     if scans.mpi_from_anatomy is not None:
         notes.append("MPI is resampled for looking, and measured as acquired.")

@@ -70,7 +70,7 @@ def scans_at_first_look(study: Study, subject: Subject, timepoint: Timepoint, pr
     method = timepoint.alignment or study.alignment
     if timepoint.mpi is None or timepoint.anatomy is None or method in _SLOW_METHODS:
         return scans_as_acquired(study, subject, timepoint)
-    days = tuple(replace(t, organs=t.organs if t.day == timepoint.day else None) for t in subject.timepoints)
+    days = tuple(t if t is timepoint else replace(t, organs=None) for t in subject.timepoints)
     try:
         scans = scans_aligned(study, replace(subject, timepoints=days), timepoint, progress)
     except AlignmentError as error:

@@ -1,5 +1,6 @@
-"""Arrays that nobody can change, so that everything may share them."""
+"""Arrays and mappings that nobody can change, so that everything may share them."""
 
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,14 @@ def _somebody_can_write(array: NDArray[Any]) -> bool:
 
 
 def get_state(thing: Any) -> list[Any]:
-    """Return the fields of a frozen slots dataclass, in order, for pickling."""
-    return [getattr(thing, name) for name in thing.__dataclass_fields__]
+    """Return the fields of a frozen slots dataclass, in order, for pickling (which knows no read-only mappings)."""
+    values = [getattr(thing, name) for name in thing.__dataclass_fields__]
+    return [dict(value) if isinstance(value, MappingProxyType) else value for value in values]
 
 
 def set_state(thing: Any, state: list[Any]) -> None:
-    """Fill a frozen slots dataclass from its pickled fields, freezing every array again (pickle forgets it)."""
+    """Fill a frozen slots dataclass from its pickled fields, freezing arrays and mappings again."""
     for name, value in zip(thing.__dataclass_fields__, state, strict=True):
         if isinstance(value, np.ndarray):
             value.flags.writeable = False
-        object.__setattr__(thing, name, value)
+        object.__setattr__(thing, name, MappingProxyType(value) if isinstance(value, dict) else value)

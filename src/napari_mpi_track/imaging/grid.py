@@ -138,6 +138,21 @@ class Grid:
         """
         return self.shape == other.shape and self.farthest_corner_mm(other) <= tolerance_mm
 
+    def is_part_of(self, other: "Grid", tolerance_mm: float = 1e-2) -> bool:
+        """Return whether this grid's voxels are voxels of ``other``: the whole of it or a cut-out, turned or not.
+
+        Frames are not compared. No voxel centre may be off by more than ``tolerance_mm``, nor lie beyond ``other``.
+        """
+        index = other.index_from_lps @ self.lps_from_index
+        ends = np.array([(a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1)]) * (np.asarray(self.shape) - 1)
+        places = ends @ index[:3, :3].T + index[:3, 3]
+        steps = np.rint(index[:3, :3])
+        is_turn = np.array_equal(np.abs(steps).sum(axis=0), np.ones(3)) and abs(round(np.linalg.det(steps))) == 1
+        nearest = ends @ steps.T + np.rint(index[:3, 3])
+        off_mm = np.abs((places - nearest) * other.spacing_mm).max()
+        is_inside = bool(np.all(nearest >= 0) and np.all(nearest <= np.asarray(other.shape) - 1))
+        return bool(is_turn and off_mm <= tolerance_mm and is_inside)
+
     def in_frame(self, frame: str | None) -> Self:
         """Return the same grid, said to lie in ``frame``."""
         return replace(self, frame=frame)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi_track.errors import GridMismatchError, MeasurementError
-from napari_mpi_track.imaging.frozen import frozen
+from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
 from napari_mpi_track.imaging.grid import Grid
 
 Colour = tuple[float, float, float]
@@ -55,15 +55,8 @@ class OrganLabels:
         object.__setattr__(self, "names", MappingProxyType(names))
         object.__setattr__(self, "colours", MappingProxyType(dict(self.colours)))
 
-    def __getstate__(self) -> list[Any]:
-        state = [getattr(self, name) for name in self.__dataclass_fields__]
-        return [dict(value) if isinstance(value, MappingProxyType) else value for value in state]
-
-    def __setstate__(self, state: list[Any]) -> None:
-        for name, value in zip(self.__dataclass_fields__, state, strict=True):
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
-            object.__setattr__(self, name, MappingProxyType(value) if isinstance(value, dict) else value)
+    __getstate__ = get_state
+    __setstate__ = set_state
 
     def renamed(self, names: Mapping[int, str]) -> Self:
         """Return the same labels with organs called by ``names`` (label value -> name)."""

@@ -78,6 +78,8 @@ def estimate_noise(volume: Volume, background: NDArray[np.bool_] | None = None) 
     """
     voxels = np.asarray(volume.voxels, dtype=np.float64)
     finite = np.isfinite(voxels)
+    if not finite.any():
+        raise MeasurementError("the scan holds no number", file=volume.file, remedy="export it again")
     if background is not None:
         return _marked_noise(volume, voxels, np.asarray(background, dtype=bool) & finite)
     values = voxels[finite]
@@ -92,7 +94,7 @@ def estimate_noise(volume: Volume, background: NDArray[np.bool_] | None = None) 
         raise MeasurementError(
             "the scan's noise cannot be measured: its background is constant",
             file=volume.file,
-            remedy="give the noise (--noise-sd) or mark a background region",
+            remedy="a scan with its background is needed, not one that was cut out or thresholded",
         )
     quiet = _quiet_voxels(voxels, finite, mean, sd)
     return Noise(sd, mean, _autocorrelation(voxels - mean, quiet), method, clipped_part > 0.2)

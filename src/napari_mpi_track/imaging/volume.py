@@ -7,11 +7,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi_track.errors import GridMismatchError, MeasurementError
-from napari_mpi_track.imaging.frozen import frozen
+from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
 from napari_mpi_track.imaging.grid import Grid
 
 
@@ -92,15 +91,8 @@ class Volume:
         object.__setattr__(self, "metadata", MappingProxyType(dict(self.metadata)))
         object.__setattr__(self, "warnings", tuple(self.warnings))
 
-    def __getstate__(self) -> list[Any]:
-        state = [getattr(self, name) for name in self.__dataclass_fields__]
-        return [dict(value) if isinstance(value, MappingProxyType) else value for value in state]
-
-    def __setstate__(self, state: list[Any]) -> None:
-        for name, value in zip(self.__dataclass_fields__, state, strict=True):
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
-            object.__setattr__(self, name, MappingProxyType(value) if name == "metadata" else value)
+    __getstate__ = get_state
+    __setstate__ = set_state
 
     @property
     def voxel_measure(self) -> float:

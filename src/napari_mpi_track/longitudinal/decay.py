@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mpi_track.errors import TableError
-from napari_mpi_track.imaging.frozen import frozen
+from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
 from napari_mpi_track.longitudinal.decay_likelihood import Samples, profile
 from napari_mpi_track.longitudinal.decay_models import MODELS, Best, DecayModel
 
@@ -68,13 +68,8 @@ class DecayFit:
     def __post_init__(self) -> None:
         object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
 
-    def __getstate__(self) -> list[Any]:
-        state = [getattr(self, name) for name in self.__dataclass_fields__]
-        return [dict(value) if isinstance(value, MappingProxyType) else value for value in state]
-
-    def __setstate__(self, state: list[Any]) -> None:
-        for name, value in zip(self.__dataclass_fields__, state, strict=True):
-            object.__setattr__(self, name, MappingProxyType(value) if name == "parameters" else value)
+    __getstate__ = get_state
+    __setstate__ = set_state
 
     def curve(self, time_days: ArrayLike) -> NDArray[np.float64]:
         """Return the fit at these times, in the unit of the values; NaN when nothing was fitted."""

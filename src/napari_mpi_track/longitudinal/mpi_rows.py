@@ -42,11 +42,9 @@ def mpi_rows(
         scan_from_anatomy=scene.mpi_from_anatomy,
         point_spread=study.psf if study.spill_over else None,
     )
-    warnings = [f"{name} lies outside the field of view of the MPI" for name in scan.beyond]
+    warnings = [f"MPI: {doubt}" for doubt in scan.doubts()]
     if study.spill_over and study.psf is None:
         warnings.append("spill_over is asked for, but the study gives no point spread (psf): nothing is corrected")
-    if noise.is_clipped:
-        warnings.append("the MPI was clipped at zero: its noise is a guess, and small signals come out too high")
     named = Measurement(subject.id, subject.group, timepoint.day, "MPI", "")
     rows, budget = rows_of_scan(named, scan, calibration, study.signal_metric)
     return rows, budget, warnings

@@ -74,6 +74,7 @@ def pet_rows(
         scan_from_anatomy=scene.pet_from_anatomy,
         point_spread=study.pet_psf if study.spill_over else None,
     )
+    warnings += [f"PET: {doubt}" for doubt in scan.doubts()]
     warnings.append(dose.text)
     radiotracer = subject.radiotracer
     if radiotracer is not None and radiotracer.activity_per_million_cells_kBq is not None:

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_mpi_track.errors import AlignmentError, UnreadableScanError
+import numpy as np
+
+from napari_mpi_track.errors import AlignmentError, GridMismatchError, UnreadableScanError
+from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.volume import Modality, Volume
@@ -97,6 +100,22 @@ def set_scene(
     return _SceneSetter(study, subject, timepoint, tell, should_stop).scene()
 
 
+def _require_drawn_on(organs: OrganLabels, scan: Volume | None) -> None:
+    """Refuse organs that were not drawn on the scan they are taken to lie in: a cut-out of its grid is fine."""
+    if scan is None or organs.grid.is_part_of(scan.grid):
+        return
+    raise GridMismatchError(
+        f"the organs lie on another grid ({_size(organs.grid)}) than the scan they were drawn on ({_size(scan.grid)})",
+        file=organs.file,
+        remedy=f"draw them on {scan.name or 'that scan'}, or resample them onto it (mpi-track apply --labels)",
+    )
+
+
+def _size(grid: Grid) -> str:
+    shape, spacing = (" x ".join(f"{n:.4g}" for n in numbers) for numbers in (grid.shape, grid.spacing_mm))
+    return f"{shape} voxels of {spacing} mm"
+
+
 class _SceneSetter:
     """Gathers rows, alignments and warnings on the way; lives for one timepoint."""
 
@@ -110,6 +129,7 @@ class _SceneSetter:
         self.should_stop = should_stop
         self.rows: list[AlignmentRow] = []
         self.saved: list[tuple[str, Alignment]] = []
+        self.mpi: Volume | None = None
         self.warnings: list[str] = []
         self.failures: list[str] = []
 
@@ -119,6 +139,7 @@ class _SceneSetter:
         mpi = self._read(self.timepoint.mpi, "mpi" if anatomy is not None else "anatomy", Modality.MPI)
         if mpi is not None and self.study.saturation is not None:
             mpi = load_saturation(self.study.saturation).linearise(mpi)
+        self.mpi = mpi
         organs, anatomy_from_organs = self._organs(anatomy)
         mpi_from_anatomy, fiducials = None, None
         if mpi is not None and anatomy is not None:
@@ -154,11 +175,15 @@ class _SceneSetter:
             unit=scan.unit,
             spacing_mm=scan.spacing_mm,
         )
+        if not np.isfinite(volume.voxels).any():
+            raise UnreadableScanError("the scan holds no number", file=scan.path, remedy="export it again")
         self.warnings += [f"{scan.path.name}: {warning}" for warning in volume.warnings]
         return volume.in_frame(frame_of(self.subject, at or self.timepoint, what))
 
     def _organs(self, anatomy: Volume | None) -> tuple[OrganLabels | None, Alignment | None]:
         """Return the organs that serve this day in their own day's frame, and the way from there to this anatomy."""
+        if self.timepoint.mpi is None and self.timepoint.pet is None:
+            return None, None
         drawn = self.subject.day_with_organs(self.timepoint.day)
         # A baseline is measured with organs of its own or not at all: nothing was followed before injection.
         if drawn is None or drawn.organs is None or (self.timepoint.is_baseline and drawn is not self.timepoint):
@@ -166,6 +191,7 @@ class _SceneSetter:
         names = None if self.study.organ_names is None else read_organ_names(self.study.organ_names).names
         organs = read_organs(drawn.organs, names).in_frame(frame_of(self.subject, drawn, "anatomy"))
         if drawn is self.timepoint:
+            _require_drawn_on(organs, anatomy or self.mpi)
             return organs, None
         if anatomy is None or drawn.anatomy is None:
             self.failures.append(
@@ -176,6 +202,7 @@ class _SceneSetter:
         self.progress(0.1, f"aligning anatomy of day {drawn.day:g} to day {self.timepoint.day:g}")
         drawn_anatomy = self._read(drawn.anatomy, "anatomy", None, drawn)
         assert drawn_anatomy is not None
+        _require_drawn_on(organs, drawn_anatomy)
         alignment = align(
             drawn_anatomy, anatomy, method="intensity", should_stop=self.should_stop, progress=self._part(0.1, 0.3)
         )

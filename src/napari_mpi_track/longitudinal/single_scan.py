@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from napari_mpi_track.errors import GridMismatchError
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.imaging.point_spread import PointSpread
@@ -28,10 +29,9 @@ def quantify_scan(
     Parameters
     ----------
     scan, organs
-        Each on its own grid.
+        Each on its own grid; one grid, or a cut-out of it, where nothing else says how they fit together.
     scan_from_organs
-        The way from the organs to the scan. Without it, scan and organs that name no frame are taken to lie in one,
-        which a warning says.
+        The way from the organs to the scan.
     calibration
         Reads signals as cells or iron.
     background
@@ -43,6 +43,8 @@ def quantify_scan(
     ------
     FrameMismatchError
         If scan and organs name different frames and no way joins them.
+    GridMismatchError
+        If one of them names no frame, no way joins them, and the organs were not drawn on the scan's own grid.
     """
     warnings: list[str] = []
     scan_frame = scan.grid.frame or "scan"
@@ -54,8 +56,13 @@ def quantify_scan(
     else:
         organ_frame = organs.grid.frame or scan_frame
         if organs.grid.frame is None or scan.grid.frame is None:
+            if not organs.grid.is_part_of(scan.grid):
+                raise GridMismatchError(
+                    "the organs lie on another grid than the scan, and nothing says how the two fit together",
+                    file=organs.file,
+                    remedy="give --transform (mpi-track align), or draw the organs on this scan",
+                )
             scan_frame = organ_frame
-            warnings.append("scan and organs do not both name a frame: they are taken to lie in one")
     noise = estimate_noise(scan)
     measured = measure_scan(
         scan.in_frame(scan_frame),
@@ -65,6 +72,7 @@ def quantify_scan(
         point_spread=point_spread,
         background=_number_or_name(background),
     )
+    warnings += measured.doubts()
     rows, _ = rows_of_scan(Measurement("", "", 0.0, "", ""), measured, calibration, "total")
     return rows, warnings
 

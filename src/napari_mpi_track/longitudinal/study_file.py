@@ -1,10 +1,10 @@
 """study.yaml <-> Study: read strictly, every fault listed at once with its line."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import ValidationError
@@ -31,12 +31,9 @@ from napari_mpi_track.longitudinal.study_schema import (
     Text,
     TimepointText,
 )
+from napari_mpi_track.longitudinal.yaml_text import Place, line_of, parse_yaml, plain_tree
 
-_PARSER_SLIPS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, AssertionError)
-_LARGEST_FILE = 2_000_000
-_DEEPEST = 30
 _ALIGNMENTS = ("frame", "fiducials", "intensity", "moments")
-Place = tuple[str | int, ...]
 
 
 def load_study(path: str | Path) -> Study:
@@ -54,7 +51,7 @@ def load_study(path: str | Path) -> Study:
         the wrong kind, doubled subjects or days, times before injection. All faults are listed, each with its line.
     """
     file = Path(path)
-    tree = _parse(file)
+    tree = parse_yaml(file)
     document, faults = _validated(tree)
     if document is not None:
         builder = _Builder(file, tree)
@@ -85,19 +82,23 @@ _STAND_INS: dict[str, Any] = {
 }
 
 
+# A day that no study has, for a timepoint that says none.
+_NO_DAY = 1_000_000
+
+
 def _validated(tree: Any) -> tuple[StudyText | None, list[tuple[int | None, str]]]:
     """Return the document with everything at fault left out (None if too little is left), and the faults.
 
     Leaving out lets what stands further down be checked too, so that one run shows every fault.
     """
-    plain = _plain(tree)
+    plain = plain_tree(tree)
     faults: list[tuple[int | None, str]] = []
     for _ in range(5):
         try:
             return StudyText.model_validate(plain), faults
         except ValidationError as error:
             found = _one_a_place(plain, error.errors())
-        faults += [(_line(tree, place), _wording(place, fault)) for place, fault in found.items()]
+        faults += [(line_of(tree, place), _wording(place, fault)) for place, fault in found.items()]
         for place, fault in found.items():
             _leave_out(plain, place, fault["type"] == "missing" or fault["type"] not in _REMOVABLE)
     return None, faults
@@ -134,6 +135,10 @@ def _leave_out(node: Any, place: Place, is_needed: bool) -> None:
             holder, key = node, step
             node = node.get(step)
         elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            if step == place[-1] and place[-2:-1] == ("timepoints",):
+                # One timepoint as a whole is at fault: the subject's others are still to be checked.
+                node[step] = {"day": _NO_DAY + step, "signal": 0}
+                return
             node = node[step]
     if holder is None:
         return
@@ -152,90 +157,6 @@ def _fault_list(file: Path, faults: list[tuple[int | None, str]]) -> StudyFileEr
     return StudyFileError(what, file=file, remedy="mend the study file and run again")
 
 
-# --- the text as YAML ------------------------------------------------------------------------------------------
-
-
-def _parse(file: Path) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        if file.stat().st_size > _LARGEST_FILE:
-            raise StudyFileError("a study file of at most 2 MB was needed", file=file, remedy="is this a study.yaml?")
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise StudyFileError(
-            f"the study file cannot be read ({error.strerror})", file=file, remedy="check the path"
-        ) from None
-    except UnicodeDecodeError:
-        raise StudyFileError("the study file is not text in UTF-8", file=file, remedy="save it as UTF-8") from None
-    try:
-        _check_events(YAML().parse(text), file)
-        tree = YAML(typ="rt").load(text)
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-        place = f"line {mark.line + 1}: " if mark is not None else ""
-        problem = " ".join(str(getattr(error, "problem", None) or "it is not YAML").split())
-        raise StudyFileError(f"{place}{problem}", file=file, remedy="mend the YAML") from None
-    except _PARSER_SLIPS as error:
-        # The parser's own way of meeting a value it cannot make (a 45th of a month, a bad escape).
-        problem = " ".join(str(error).split()) or "it is not YAML"
-        raise StudyFileError(f"a value cannot be read: {problem}", file=file, remedy="mend the YAML") from None
-    if not isinstance(tree, dict):
-        raise StudyFileError("a study file of keys and values was needed", file=file, remedy="see the sample studies")
-    return tree
-
-
-def _check_events(events: Iterator[Any], file: Path) -> None:
-    """Refuse what can blow a small file up to any size or depth, before anything is built of it."""
-    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
-
-    depth = 0
-    for event in events:
-        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        line = event.start_mark.line + 1
-        if getattr(event, "anchor", None) is not None:
-            what, remedy = "YAML anchors and aliases (&name, *name) are not read", "write the values out"
-        elif depth > _DEEPEST:
-            what, remedy = "blocks are nested too deeply for a study", "mend the YAML"
-        else:
-            continue
-        raise StudyFileError(f"line {line}: {what}", file=file, remedy=remedy)
-
-
-def _plain(node: Any) -> Any:
-    """Return the tree without the parser's own types (which pydantic's strict checks would refuse)."""
-    if isinstance(node, dict):
-        return {_plain(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    if isinstance(node, datetime):
-        plain = datetime(*node.timetuple()[:6], node.microsecond)
-        # ruamel.yaml gives a time with an offset either with its tzinfo (0.19) or as naive UTC beside its offset.
-        if node.tzinfo is not None:
-            return plain.replace(tzinfo=timezone(node.utcoffset() or timedelta()))
-        state = getattr(node, "_yaml", {})
-        return plain.replace(tzinfo=UTC) if state.get("tz") or state.get("delta") else plain
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
-
-
-def _line(tree: Any, place: Place) -> int | None:
-    """Return the line (from 1) of the deepest part of ``place`` that the file holds."""
-    line, node = None, tree
-    for step in place:
-        if isinstance(node, dict) and step in node:
-            line = cast(int, node.lc.key(step)[0]) + 1  # type: ignore[attr-defined]
-        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
-            line = cast(int, node.lc.item(step)[0]) + 1  # type: ignore[attr-defined]
-        else:
-            break
-        node = node[step]
-    return line
-
-
 def _wording(place: Place, fault: Any) -> str:
     steps = [str(step) for step in place]
     key = steps[-1] if steps else "study"
@@ -252,9 +173,6 @@ def _nearest(key: str) -> str:
     return f" (is '{near[0]}' meant?)" if near else ""
 
 
-# --- from text to Study ----------------------------------------------------------------------------------------
-
-
 class _Builder:
     """Builds the Study and gathers what only the whole document can show to be wrong."""
 
@@ -265,7 +183,7 @@ class _Builder:
         self.zone: tzinfo | None = None
 
     def fault(self, place: Place, text: str) -> None:
-        self.faults.append((_line(self.tree, place), text))
+        self.faults.append((line_of(self.tree, place), text))
 
     def study(self, text: StudyText) -> Study:
         if text.timezone is not None:
@@ -441,8 +359,8 @@ class _Builder:
         activity, specific = text.activity_kBq, text.activity_per_million_cells_kBq
         if activity is not None and specific is not None and injection.cells:
             expected = specific * injection.cells / 1e6
-            # Both are measured at one time; a factor of two is a slip of unit, date or dose, not of the assay.
-            if not 0.5 < activity / expected < 2:
+            # Both are measured at one time: beyond the assay's few percent it is a slip of unit, date or dose.
+            if not 0.9 < activity / expected < 1.1:
                 self.fault(
                     (*place, "activity_kBq"),
                     f"activity_kBq {activity:g} is not cells x activity_per_million_cells_kBq ({expected:g} kBq)",

@@ -112,6 +112,10 @@ class TimepointText(Text):
         return self
 
 
+# Subjects name files of the report; these signs no file system takes.
+_NOT_IN_A_NAME = set('/\\:*?"<>|') | {chr(code) for code in range(32)}
+
+
 class SubjectText(Text):
     """One subject."""
 
@@ -128,6 +132,13 @@ class SubjectText(Text):
     @classmethod
     def _numbers_name_subjects_too(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("id")
+    @classmethod
+    def _names_a_file(cls, value: str) -> str:
+        if not value.strip() or _NOT_IN_A_NAME & set(value) or value.strip(". ") != value:
+            raise ValueError("a subject's id names files: use letters, digits, spaces, '-' and '_'")
+        return value
 
 
 class StudyText(Text):

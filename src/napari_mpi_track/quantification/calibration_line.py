@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_mpi_track.errors import CalibrationError, CalibrationMismatchError
-from napari_mpi_track.imaging.frozen import frozen
+from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
 from napari_mpi_track.quantification.variance_model import VarianceModel
 
 XQuantity = Literal["cells", "iron_ng"]
@@ -120,15 +120,8 @@ class Calibration:
         object.__setattr__(self, "signal", frozen(self.signal, np.float64))
         object.__setattr__(self, "provenance", MappingProxyType(dict(self.provenance)))
 
-    def __getstate__(self) -> list[Any]:
-        state = [getattr(self, name) for name in self.__dataclass_fields__]
-        return [dict(value) if isinstance(value, MappingProxyType) else value for value in state]
-
-    def __setstate__(self, state: list[Any]) -> None:
-        for name, value in zip(self.__dataclass_fields__, state, strict=True):
-            if isinstance(value, np.ndarray):
-                value.flags.writeable = False
-            object.__setattr__(self, name, MappingProxyType(value) if name == "provenance" else value)
+    __getstate__ = get_state
+    __setstate__ = set_state
 
     @property
     def intercept_se(self) -> float:

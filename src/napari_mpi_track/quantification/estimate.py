@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import hypot, sqrt
 from types import MappingProxyType
-from typing import Any
+
+from napari_mpi_track.imaging.frozen import get_state, set_state
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,12 +36,8 @@ class Estimate:
     def __post_init__(self) -> None:
         object.__setattr__(self, "shared", MappingProxyType({k: float(v) for k, v in self.shared.items() if v}))
 
-    def __getstate__(self) -> list[Any]:
-        return [self.value, self.own_sd, dict(self.shared)]
-
-    def __setstate__(self, state: list[Any]) -> None:
-        for name, value in zip(("value", "own_sd", "shared"), state, strict=True):
-            object.__setattr__(self, name, MappingProxyType(value) if name == "shared" else value)
+    __getstate__ = get_state
+    __setstate__ = set_state
 
     @property
     def shared_sd(self) -> float:

@@ -12,7 +12,7 @@ from napari_mpi_track.imaging.frozen import frozen
 from napari_mpi_track.imaging.noise import Noise
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.quantification.occupancy import OUTSIDE, TOTAL, Occupancy
+from napari_mpi_track.quantification.occupancy import OUTSIDE, TOTAL, Occupancy, OrganOccupancy
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def _noise_covariance(
     organs = list(occupancy.organs.values())
     covariance = np.zeros((len(organs), len(organs)))
     for column, organ in enumerate(organs):
-        smeared = noise.smear(organ.dense(occupancy.grid.shape)).ravel()
+        smeared = _smeared(noise, organ, occupancy.grid.shape).ravel()
         for row, other in enumerate(organs):
             covariance[row, column] = other.fraction @ smeared[other.voxel]
     covariance = (covariance + covariance.T) / 2 * measure**2
@@ -155,6 +155,21 @@ def _noise_covariance(
         for name, weights in ((OUTSIDE, outside), (TOTAL, everything))
     }
     return covariance, spread
+
+
+def _smeared(noise: Noise, organ: OrganOccupancy, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    """Return the noise covariance applied to one organ, worked out in the box that it can reach only."""
+    smeared = np.zeros(shape)
+    if organ.voxel.size == 0:
+        return smeared
+    index = np.unravel_index(organ.voxel, shape)
+    reach = [n // 2 for n in noise.correlation.shape]
+    box = tuple(
+        slice(max(int(i.min()) - r, 0), min(int(i.max()) + r + 1, n))
+        for i, r, n in zip(index, reach, shape, strict=True)
+    )
+    smeared[box] = noise.smear(organ.dense(shape)[box])
+    return smeared
 
 
 def displacement_sensitivity(

@@ -129,9 +129,10 @@ def decay_correction(
         to_injection = decay_factor(isotope, acquired, injected_at) * frame_average_factor(isotope, frame_duration_s)
     else:
         raise MeasurementError(f"decay is corrected to injection, scan or none, got {corrected_to!r}")
+    done = "not corrected for decay" if corrected_to == "none" else f"corrected to the {corrected_to}"
     text = (
         f"{isotope_name(isotope)}, half-life {half_life_h(isotope):.6g} h: scan {hours:.4g} h after the injection, "
-        f"voxels corrected to {corrected_to}, factor to the injection {to_injection:.6g}"
+        f"voxels {done}, factor to the injection {to_injection:.6g}"
     )
     return DecayCorrection(to_injection, to_injection / growth, hours, text)
 

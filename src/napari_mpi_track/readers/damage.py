@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import TypeVar
 
 from napari_mpi_track.errors import MpiTrackError, UnreadableScanError
@@ -58,10 +59,14 @@ def one_line(said: str) -> str:
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
 
 
+# Python keeps its warning filters for the whole process: two threads that read at once would restore each other's.
+_ONE_READ_AT_A_TIME = RLock()
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep the libraries' own warnings off the screen; what a reader is unsure of is in ``Volume.warnings``."""
-    with warnings.catch_warnings():
+    with _ONE_READ_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 

@@ -1,11 +1,16 @@
 """What there is to know of a scan, in plain values for JSON."""
 
 import math
+import mmap
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_mpi_track.imaging.volume import Volume
+
+# Voxels that are mapped, not read yet, are looked through at opening only up to this size: a few milliseconds.
+_SMALL_MAP_BYTES = 1 << 25
 
 
 def describe(volume: Volume) -> dict[str, Any]:
@@ -39,6 +44,25 @@ def describe(volume: Volume) -> dict[str, Any]:
     }
 
 
+def lack_of_numbers(voxels: NDArray[Any]) -> str | None:
+    """Return a sentence on voxels that are NaN, ``None`` where there are none or a large mapped file would be read."""
+    if voxels.dtype.kind != "f" or (voxels.nbytes > _SMALL_MAP_BYTES and _is_mapped(voxels)):
+        return None
+    lacking = sum(int(np.count_nonzero(np.isnan(plane))) for plane in voxels)
+    if lacking == 0:
+        return None
+    if lacking == voxels.size:
+        return "no voxel holds a number (all are NaN)"
+    return f"{lacking} of {voxels.size} voxels hold no number (NaN)"
+
+
+def _is_mapped(voxels: NDArray[Any]) -> bool:
+    owner: Any = voxels
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    return isinstance(owner.obj if isinstance(owner, memoryview) else owner, mmap.mmap)
+
+
 def _statistics(volume: Volume) -> tuple[float | None, float | None, float | None]:
     voxels = volume.voxels
     if voxels.dtype.kind == "f":
@@ -49,8 +73,18 @@ def _statistics(volume: Volume) -> tuple[float | None, float | None, float | Non
     if voxels.dtype.kind == "f":
         total = float(np.sum(voxels, dtype=np.float64))
     else:
-        # Summed as integers, so that no large count is rounded.
-        total = float(np.sum(voxels, dtype=np.uint64 if voxels.dtype.kind == "u" else np.int64))
+        total = float(sum(_whole_sum(plane) for plane in voxels))
     values = (float(voxels.min()), float(voxels.max()), total)
     low, high, total_or_none = (value if math.isfinite(value) else None for value in values)
     return low, high, total_or_none
+
+
+def _whole_sum(plane: NDArray[Any]) -> int:
+    """Return the exact sum of integers, which neither rounds nor wraps around.
+
+    High and low halves are summed apart: 64 bits hold 2^32 numbers of 32 bits.
+    """
+    if plane.dtype.itemsize < 8:
+        return int(np.sum(plane, dtype=np.int64))
+    high, low = plane >> 32, plane & 0xFFFFFFFF
+    return (int(np.sum(high)) << 32) + int(np.sum(low))

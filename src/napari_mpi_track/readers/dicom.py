@@ -18,9 +18,9 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from napari_mpi_track.errors import MpiTrackError, UnreadableScanError
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.readers import dicom_facts as facts
-from napari_mpi_track.readers.damage import DamagedScanError, reason_of, within_reason
+from napari_mpi_track.readers.damage import DamagedScanError, one_line, reason_of, within_reason
 from napari_mpi_track.readers.declared import Declared
-from napari_mpi_track.readers.dicom_files import Slice, parse, slices_of
+from napari_mpi_track.readers.dicom_files import Slice, parse, series_of_damaged, slices_of
 from napari_mpi_track.readers.dicom_pixels import voxels_of
 from napari_mpi_track.readers.dicom_stack import placed, split_by_time
 
@@ -39,6 +39,9 @@ def read(path: Path, declared: Declared) -> list[Volume]:
 def read_series(paths: Iterable[Path], declared: Declared) -> tuple[list[Volume], Refused]:
     """Return the volumes of DICOM files that lie together, and the files that gave none with the reason.
 
+    A damaged file refuses its whole series: without it the volume would be shorter and nobody would know. Where the
+    file's header does not tell the series any more, all of ``paths`` are refused.
+
     Parameters
     ----------
     paths
@@ -51,13 +54,13 @@ def read_series(paths: Iterable[Path], declared: Declared) -> tuple[list[Volume]
     volumes
         Ordered by series number, series UID, and position; frames over time as they follow.
     refused
-        File (the first of a refused series) and reason.
+        File (the first, or the damaged one, of a refused series) and reason.
     """
     slices, refused, damaged = _parsed(paths)
     slices, copies = _without_copies(slices)
-    warnings = []
-    if damaged:
-        warnings.append(f"{damaged} file(s) of this folder could not be read; a slice may be missing")
+    slices, broken = _without_damaged_series(slices, damaged)
+    refused.extend(broken)
+    warnings = [f"another series of this folder is left out: {path.name} is damaged" for path, _ in broken]
     if copies:
         warnings.append(f"{copies} repeated file(s) of the same images were left out")
     volumes: list[Volume] = []
@@ -71,17 +74,41 @@ def read_series(paths: Iterable[Path], declared: Declared) -> tuple[list[Volume]
     return volumes, refused
 
 
-def _parsed(paths: Iterable[Path]) -> tuple[list[Slice], Refused, int]:
+def _parsed(paths: Iterable[Path]) -> tuple[list[Slice], Refused, list[DamagedScanError]]:
     slices: list[Slice] = []
     refused: Refused = []
-    damaged = 0
+    damaged: list[DamagedScanError] = []
     for path in paths:
         try:
             slices.extend(within_reason(partial(_slices_in, path), path, "DICOM"))
+        except DamagedScanError as fault:
+            damaged.append(fault)
         except MpiTrackError as fault:
             refused.append((path, reason_of(fault)))
-            damaged += isinstance(fault, DamagedScanError)
     return slices, refused, damaged
+
+
+def _without_damaged_series(slices: list[Slice], damaged: list[DamagedScanError]) -> tuple[list[Slice], Refused]:
+    """Return the slices of series without damage, and each damaged file with what is lost by it."""
+    refused: Refused = []
+    lost: set[int] = set()
+    for fault in damaged:
+        assert fault.file is not None
+        uid = series_of_damaged(fault.file)
+        neighbours = [n for n, one in enumerate(slices) if uid in (None, facts.text(one.file.header, 0x0020000E))]
+        lost.update(neighbours)
+        refused.append((fault.file, _loss(fault, fault.file, len(neighbours), is_known=uid is not None)))
+    return [one for number, one in enumerate(slices) if number not in lost], refused
+
+
+def _loss(fault: DamagedScanError, path: Path, others: int, *, is_known: bool) -> str:
+    """Say which file is damaged, how, and that the intact slices of its series are not taken without it."""
+    if not others:
+        return reason_of(fault)
+    series = "this series" if is_known else "this folder (of a series that it does not tell any more)"
+    said = fault.what.removeprefix("the file ") if fault.what.startswith("the file ") else f"is damaged: {fault.what}"
+    left_out = f"its {others} other slice(s) are left out"
+    return f"the file {one_line(path.name)} of {series} {said}; {left_out}: {fault.remedy}"
 
 
 def _slices_in(path: Path) -> list[Slice]:

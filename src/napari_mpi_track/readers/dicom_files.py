@@ -15,10 +15,12 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_partial
 from pydicom.uid import UID
 
 from napari_mpi_track.errors import UnreadableScanError
-from napari_mpi_track.readers.damage import DamagedScanError
+from napari_mpi_track.readers.damage import DamagedScanError, within_reason
 from napari_mpi_track.readers.dicom_facts import moment, number, numbers, text
 
 _SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -31,6 +33,8 @@ _PLAIN = {
     "1.2.840.10008.1.2.2": ">",
 }
 _PIXEL_GROUP = 0x7FE0
+_SERIES = 0x0020000E
+_ROWS = 0x00280010
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,6 +135,27 @@ def parse(path: Path) -> DicomFile:
     return DicomFile(path, header, shape, dtype, bits_stored, pixels_at)
 
 
+def series_of_damaged(path: Path) -> str | None:
+    """Return the SeriesInstanceUID of a damaged file, ``None`` unless it is there as a whole."""
+    beyond: list[Any] = []
+
+    def is_beyond(tag: Any, _vr: str | None, _length: int) -> bool:
+        # Only a tag that follows proves that the UID was not cut.
+        if tag > _SERIES:
+            beyond.append(tag)
+        return bool(beyond)
+
+    def read() -> Dataset:
+        with path.open("rb") as stream:
+            return read_partial(stream, is_beyond, force=True)
+
+    try:
+        header = within_reason(read, path, "DICOM")
+    except (UnreadableScanError, BytesLengthException, InvalidDicomError):
+        return None
+    return text(header, _SERIES) if beyond else None
+
+
 def _guessed_syntax(header: Dataset) -> str:
     # A dataset without file meta information: pydicom has found out how it is encoded.
     little = header.original_encoding[1] is not False
@@ -145,6 +170,10 @@ def _require_image(header: Dataset, path: Path) -> None:
     if sop_class == _SEGMENTATION:
         raise UnreadableScanError("a DICOM segmentation holds labels, no scan", file=path, remedy="read it as organs")
     if 0x00280010 not in header or 0x00280011 not in header:
+        # What is no image by design (a plan, a report) says so, or has its content in tags that follow an image's.
+        is_image = name in ("", sop_class) or name.endswith("Image Storage")
+        if is_image and max(header.keys(), default=0) <= _ROWS:
+            raise DamagedScanError("the file is truncated: its header ends before its image", file=path)
         what = f"{name} holds no image" if name else "a DICOM file without an image (or damaged)"
         raise UnreadableScanError(what, file=path)
     if sop_class == _DOSE:
@@ -253,9 +282,7 @@ def _directions(cosines: Sequence[float] | None, path: Path) -> NDArray[np.float
     axes = np.array(cosines, dtype=float).reshape(2, 3)
     lengths = np.linalg.norm(axes, axis=1)
     if not np.all(np.isfinite(axes)) or np.any(abs(lengths - 1) > 0.01) or abs(axes[0] @ axes[1]) > 0.01:
-        raise UnreadableScanError(
-            f"ImageOrientationPatient {cosines} are not two perpendicular unit vectors", file=path
-        )
+        raise DamagedScanError(f"ImageOrientationPatient {cosines} are not two perpendicular unit vectors", file=path)
     return np.asarray(axes / lengths[:, None])
 
 

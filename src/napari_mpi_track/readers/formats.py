@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +14,7 @@ from napari_mpi_track.readers.declared import Declared
 
 HEAD_BYTES = 2048
 GZIP = b"\x1f\x8b"
+_DICOM_MARK_ENDS = 132
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,22 @@ def _is_dicom(head: bytes, _: Path) -> bool:
         return False
     explicit = head[4:6] in (b"UL", b"UI", b"CS", b"DA", b"TM", b"SH", b"LO", b"OB", b"DT")
     return explicit or (int.from_bytes(head[4:8], "little") < 256 and head[8:9].isalnum())
+
+
+def is_lost_dicom(path: Path, present: Iterable[Path]) -> bool:
+    """Return whether a file holds nothing any more but is named like a DICOM file or like those that are ``present``.
+
+    Nothing is less than DICOM's mark after its preamble, or only zeros, as broken copies have.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".dcm", ".ima") and suffix not in {other.suffix.lower() for other in present}:
+        return False
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+    except OSError:
+        return False
+    return len(head) < _DICOM_MARK_ENDS or not head.strip(b"\0")
 
 
 def _is_hdf5(head: bytes, _: Path) -> bool:

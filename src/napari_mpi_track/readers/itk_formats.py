@@ -103,7 +103,9 @@ def _place(path: Path) -> sitk.ImageFileReader:
     """Return SimpleITK's reader with the file's geometry and pixel type read, refusing what is not scalar."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    reader.SetImageIO("NrrdImageIO" if path.open("rb").read(4) == b"NRRD" else "MetaImageIO")
+    with path.open("rb") as stream:
+        is_nrrd = stream.read(4) == b"NRRD"
+    reader.SetImageIO("NrrdImageIO" if is_nrrd else "MetaImageIO")
     try:
         reader.ReadImageInformation()
     except RuntimeError as fault:

@@ -21,6 +21,7 @@ from napari_mpi_track.imaging.labels import Colour, OrganLabels
 from napari_mpi_track.readers.formats import format_of
 from napari_mpi_track.readers.nifti import LABEL_INTENT, extensions_of, intent_of
 from napari_mpi_track.readers.scans import read_scans
+from napari_mpi_track.readers.tables import require_columns, text_of
 from napari_mpi_track.readers.text_header import TextHeader, read_text_header
 
 
@@ -144,9 +145,15 @@ def read_organ_names(path: str | Path) -> OrganNames:
         if value in names:
             raise TableError(f"label {value} comes twice (line {line})", file=path, remedy="keep one of them")
         if not row["name"]:
-            raise TableError(f"label {value} has no name (line {line})", file=path)
+            raise TableError(
+                f"label {value} has no name (line {line})", file=path, remedy="name the organ or remove the line"
+            )
         if row["name"] in names.values():
-            raise TableError(f"two labels are called '{row['name']}' (line {line})", file=path)
+            raise TableError(
+                f"two labels are called '{row['name']}' (line {line})",
+                file=path,
+                remedy="give each its own name, such as 'left lung' and 'right lung'",
+            )
         names[value] = row["name"]
         said = row.get("color") or row.get("colour")
         if said:
@@ -155,18 +162,8 @@ def read_organ_names(path: str | Path) -> OrganNames:
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise TableError(f"the table cannot be read: {fault}", file=path) from fault
-    reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
-    present = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-    missing = [column for column in columns if column not in present]
-    if missing:
-        raise TableError(
-            f"the table needs the columns {', '.join(columns)}; {', '.join(missing)} missing", file=path,
-            remedy="name the columns in the first line",
-        )  # fmt: skip
+    reader = csv.DictReader(text_of(path).splitlines(), skipinitialspace=True)
+    require_columns([(name or "").strip().lower() for name in reader.fieldnames or ()], columns, path)
     rows = []
     for row in reader:
         cells = {(key or "").strip().lower(): (value or "").strip() for key, value in row.items() if key}
@@ -177,7 +174,12 @@ def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str
 
 def _label(said: str, path: Path, line: int) -> int:
     if not said.isdecimal() or int(said) == 0:
-        raise TableError(f"a label must be a whole number from 1, got '{said}' (line {line})", file=path)
+        came = f"'{said}'" if said else "nothing"
+        raise TableError(
+            f"a label must be a whole number from 1, got {came} (line {line})",
+            file=path,
+            remedy="give the value that the organ's voxels have; the background (0) needs no name",
+        )
     return int(said)
 
 
@@ -191,5 +193,9 @@ def _colour(said: str, path: Path, line: int) -> Colour:
     except ValueError:
         parts = []
     if len(parts) != 3 or not all(0 <= part <= 1 for part in parts):
-        raise TableError(f"a colour must be #rrggbb or three numbers in 0..1, got '{said}' (line {line})", file=path)
+        raise TableError(
+            f"a colour must be #rrggbb or three numbers in 0..1, got '{said}' (line {line})",
+            file=path,
+            remedy="correct the colour or leave it out",
+        )
     return parts[0], parts[1], parts[2]

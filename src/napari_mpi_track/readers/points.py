@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.errors import MpiTrackError, TableError
 from napari_mpi_track.imaging.points import Points
+from napari_mpi_track.readers.tables import require_columns, text_of
 
+_COLUMNS = ("label", "x_mm", "y_mm", "z_mm")
 _FLIP_RAS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -27,17 +30,15 @@ def read_points(path: str | Path) -> Points:
         If a column is missing, a number is none, or two points share a name.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as fault:
-        raise TableError(f"the points cannot be read: {fault}", file=path) from fault
+    text = text_of(path)
     try:
         names, positions = _parsed(text, path)
         if not names:
-            raise TableError("there are no points in this file", file=path)
+            raise TableError("there are no points in this file", remedy="add one row a point, or place points first")
         return Points(names, np.array(positions, dtype=float))
     except MpiTrackError as fault:
-        raise TableError(fault.what, file=path, remedy=fault.remedy) from fault
+        remedy = fault.remedy or "give every point a name of its own"
+        raise TableError(fault.what, file=path, remedy=remedy) from fault
 
 
 def _parsed(text: str, path: Path) -> tuple[list[str], list[NDArray[np.float64]]]:
@@ -46,19 +47,17 @@ def _parsed(text: str, path: Path) -> tuple[list[str], list[NDArray[np.float64]]
     if text.startswith("# Markups fiducial file"):
         return _fcsv(text)
     if path.suffix.lower() == ".fcsv":
-        raise TableError("a 3D Slicer fiducial file begins with '# Markups fiducial file', this one does not")
+        raise TableError(
+            "a 3D Slicer fiducial file begins with '# Markups fiducial file', this one does not",
+            remedy="call a table of points .csv",
+        )
     return _table(text)
 
 
 def _table(text: str) -> tuple[list[str], list[NDArray[np.float64]]]:
     reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
     fields = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-    missing = [name for name in ("label", "x_mm", "y_mm", "z_mm") if name not in fields]
-    if missing:
-        raise TableError(
-            f"points need the columns label,x_mm,y_mm,z_mm; {', '.join(missing)} missing",
-            remedy="name the columns in the first line",
-        )
+    require_columns(fields, _COLUMNS)
     names: list[str] = []
     positions: list[NDArray[np.float64]] = []
     for row in reader:
@@ -66,15 +65,24 @@ def _table(text: str) -> tuple[list[str], list[NDArray[np.float64]]]:
         if not any(cells.values()):
             continue
         names.append(cells["label"] or str(len(names) + 1))
-        positions.append(_position([cells["x_mm"], cells["y_mm"], cells["z_mm"]], reader.line_num))
+        positions.append(_position({axis: cells[axis] for axis in _COLUMNS[1:]}, f"row {reader.line_num}"))
     return names, positions
 
 
-def _position(said: list[Any], where: int) -> NDArray[np.float64]:
-    try:
-        return np.array([float(value) for value in said])
-    except (TypeError, ValueError):
-        raise TableError(f"three numbers in mm were needed in line {where}, got {said}") from None
+def _position(said: Mapping[str, Any], where: str) -> NDArray[np.float64]:
+    """Return a position from what is said by column; ``where`` names the row."""
+    coordinates = []
+    for column, value in said.items():
+        try:
+            coordinates.append(float(value))
+        except (TypeError, ValueError):
+            came = "nothing" if value in (None, "") else f"'{value}'"
+            raise TableError(
+                f"{where}, column {column} must be a number in mm, got {came}", remedy="correct or remove the row"
+            ) from None
+    if not np.all(np.isfinite(coordinates)):
+        raise TableError(f"{where} must hold finite numbers, got {coordinates}", remedy="correct or remove the row")
+    return np.array(coordinates)
 
 
 def _fcsv(text: str) -> tuple[list[str], list[NDArray[np.float64]]]:
@@ -89,7 +97,7 @@ def _fcsv(text: str) -> tuple[list[str], list[NDArray[np.float64]]]:
         if not row or row[0].startswith("#"):
             continue
         cells = dict(zip(order, row, strict=False))
-        positions.append(_position([cells.get(axis) for axis in "xyz"], line) * flip)
+        positions.append(_position({axis: cells.get(axis) for axis in "xyz"}, f"row {line}") * flip)
         names.append(cells.get("label") or cells.get("id") or str(len(names) + 1))
     return names, positions
 
@@ -105,12 +113,14 @@ def _markups(text: str) -> tuple[list[str], list[NDArray[np.float64]]]:
             for number, point in enumerate(markup.get("controlPoints", []), start=1):
                 if point.get("positionStatus", "defined") != "defined":
                     continue
-                positions.append(_position(list(point["position"]), number) * flip * scale)
+                x, y, z = point["position"]
+                positions.append(_position({"x": x, "y": y, "z": z}, f"point {number}") * flip * scale)
                 names.append(str(point.get("label") or number))
     except (ValueError, KeyError, TypeError, AttributeError) as fault:
-        raise TableError(f"not a 3D Slicer markups file ({type(fault).__name__}: {fault})") from fault
-    if any(position.shape != (3,) for position in positions):
-        raise TableError("a point needs three coordinates")
+        raise TableError(
+            f"not a 3D Slicer markups file ({type(fault).__name__}: {fault})",
+            remedy="save the points again in 3D Slicer",
+        ) from fault
     return names, positions
 
 
@@ -119,4 +129,6 @@ def _flip_of(system: str) -> NDArray[np.float64]:
         return np.ones(3)
     if system.upper() in ("RAS", "0"):
         return _FLIP_RAS
-    raise TableError(f"the coordinate system must be LPS or RAS, got '{system}'")
+    raise TableError(
+        f"the coordinate system must be LPS or RAS, got '{system}'", remedy="save the points again in 3D Slicer"
+    )

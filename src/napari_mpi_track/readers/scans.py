@@ -8,7 +8,8 @@ from napari_mpi_track.errors import MpiTrackError, UnreadableScanError
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.readers.damage import reason_of, within_reason
 from napari_mpi_track.readers.declared import Declared, declare
-from napari_mpi_track.readers.formats import Format, format_of
+from napari_mpi_track.readers.description import lack_of_numbers
+from napari_mpi_track.readers.formats import Format, format_of, is_lost_dicom
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def read_scans(
         If nothing there can be read, or there is no volume of that number.
     """
     declared = Declared(modality if modality is None else Modality(modality), unit, spacing_mm)
-    found = _find(Path(path), declared)
+    found = _find(_path(path), declared)
     if series is None:
         return list(found.volumes)
     if not 1 <= series <= len(found.volumes):
@@ -99,10 +100,10 @@ def find_scans(
     spacing_mm: tuple[float, ...] | None = None,
 ) -> FoundScans:
     """Return every volume below ``path`` and every file that gave none, with the reason; parameters as in
-    :func:`read_scans`. A file that cannot be read is not an error here."""
+    :func:`read_scans`. A file that cannot be read is not an error here; a path that is not there is one."""
     declared = Declared(modality if modality is None else Modality(modality), unit, spacing_mm)
     try:
-        return _find(Path(path), declared)
+        return _find(_path(path), declared)
     except _NothingFoundError as nothing:
         return FoundScans((), nothing.skipped)
 
@@ -111,6 +112,15 @@ class _NothingFoundError(UnreadableScanError):
     """No volume below a path; what was there instead."""
 
     skipped: tuple[Skipped, ...] = ()
+
+
+def _path(given: str | Path) -> Path:
+    # An empty text would mean the current folder and all below it.
+    if not str(given).strip():
+        raise UnreadableScanError(
+            "a path was needed, got nothing", remedy="give a file or a folder ('.' is the current one)"
+        )
+    return Path(given)
 
 
 def _choice(volumes: Iterable[Volume]) -> str:
@@ -145,10 +155,17 @@ def _nothing(path: Path, skipped: list[Skipped]) -> _NothingFoundError:
 
 def _in_file(path: Path, declared: Declared) -> tuple[list[Volume], list[Skipped]]:
     try:
-        volumes = [declare(volume, declared) for volume in _read_file(path, declared)]
+        volumes = [_checked(volume, declared) for volume in _read_file(path, declared)]
     except MpiTrackError as fault:
         return [], [Skipped(str(fault.file or path), reason_of(fault))]
     return volumes, []
+
+
+def _checked(volume: Volume, declared: Declared) -> Volume:
+    """Return a volume with the user's word on it, and with what its voxels lack among its warnings."""
+    volume = declare(volume, declared)
+    lack = lack_of_numbers(volume.voxels)
+    return volume if lack is None else replace(volume, warnings=(*volume.warnings, lack))
 
 
 def _read_file(path: Path, declared: Declared) -> list[Volume]:
@@ -173,6 +190,7 @@ def _in_folder(folder: Path, declared: Declared) -> tuple[list[Volume], list[Ski
     skipped: list[Skipped] = []
     for place in (folder, *sorted(entry for entry in folder.rglob("*") if entry.is_dir())):
         dicom: list[Path] = []
+        unknown: list[Skipped] = []
         found: list[tuple[str, list[Volume]]] = []
         for path in sorted(entry for entry in place.iterdir() if entry.is_file()):
             if path.name.startswith("."):
@@ -180,18 +198,21 @@ def _in_folder(folder: Path, declared: Declared) -> tuple[list[Volume], list[Ski
             try:
                 known = format_of(path) or _format_of_pair(path)
             except MpiTrackError as fault:
-                skipped.append(Skipped(str(path), reason_of(fault)))
+                unknown.append(Skipped(str(path), reason_of(fault)))
                 continue
             if known is not None and known.module == "dicom":
                 dicom.append(path)
             elif known is None:
-                skipped.append(Skipped(str(path), "the content is of no known format"))
+                unknown.append(Skipped(str(path), "the content is of no known format"))
             elif not _is_voxel_file(path):
                 read, passed = _in_file(path, declared)
                 found.append((path.name, read))
                 skipped.extend(passed)
+        # Beside DICOM files, an emptied one may be the slice that a series lacks.
+        lost = [Path(entry.path) for entry in unknown if dicom and is_lost_dicom(Path(entry.path), dicom)]
+        skipped.extend(entry for entry in unknown if Path(entry.path) not in lost)
         if dicom:
-            read, passed = _dicom_folder(dicom, declared)
+            read, passed = _dicom_folder([*dicom, *lost], declared)
             found.append((dicom[0].name, read))
             skipped.extend(passed)
         for _, read in sorted(found, key=lambda entry: entry[0]):
@@ -212,4 +233,4 @@ def _dicom_folder(paths: list[Path], declared: Declared) -> tuple[list[Volume], 
         volumes, refused = within_reason(lambda: dicom.read_series(paths, declared), paths[0].parent, "DICOM")
     except MpiTrackError as fault:
         return [], [Skipped(str(fault.file), reason_of(fault))]
-    return [declare(volume, declared) for volume in volumes], [Skipped(str(path), why) for path, why in refused]
+    return [_checked(volume, declared) for volume in volumes], [Skipped(str(path), why) for path, why in refused]

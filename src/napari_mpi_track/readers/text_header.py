@@ -64,7 +64,7 @@ def _nrrd(content: bytes) -> TextHeader:
     while position < len(content):
         end = content.find(b"\n", position)
         end = len(content) if end < 0 else end
-        line = content[position:end].decode("utf-8", "replace").rstrip("\r")
+        line = _decoded(content[position:end]).rstrip("\r")
         position = end + 1
         if not line:
             break
@@ -88,13 +88,21 @@ def _meta_image(content: bytes, path: Path) -> TextHeader:
     while position < len(content):
         end = content.find(b"\n", position)
         end = len(content) if end < 0 else end
-        key, equals, value = content[position:end].decode("latin-1").partition("=")
+        key, equals, value = _decoded(content[position:end]).partition("=")
         position = end + 1
         if equals:
             keys[key.strip().lower()] = value.strip()
         if key.strip().lower() == "elementdatafile":
             return TextHeader(keys, position, is_nrrd=False)
     raise UnreadableScanError("the MetaImage header does not say where its voxels are (ElementDataFile)", file=path)
+
+
+def _decoded(content: bytes) -> str:
+    """Return text as UTF-8, which nearly everybody writes today, else as Latin-1, which takes any bytes."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
 
 
 def stored_in(header: TextHeader, path: Path) -> Stored | None:
@@ -121,7 +129,7 @@ def parts_of(header: TextHeader, path: Path) -> list[Path]:
     if named.upper() == "LOCAL":
         return [path]
     if named.upper().startswith("LIST"):
-        names = path.read_bytes()[header.length :].decode("utf-8", "replace").splitlines()
+        names = _decoded(path.read_bytes()[header.length :]).splitlines()
         return [_present(path.parent / name.strip(), path) for name in names if name.strip()]
     match = re.fullmatch(r"(.*%0?\d*d.*?)\s+(\d+)\s+(\d+)\s+(\d+)(\s+\d+)?\s*", named)
     if match is None:

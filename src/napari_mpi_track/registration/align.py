@@ -131,7 +131,6 @@ def _by_frame(fixed: Volume, moving: Volume) -> Alignment:
         reason=f"{reason}; no error of it is known, and none is added",
         error_covariance=np.zeros((6, 6)),
         centre_mm=fixed.grid.centre_mm,
-        expected_target_error_mm=0.0,
     )
 
 

@@ -118,7 +118,7 @@ def align_fiducials(
         if len(markers.points) < 3:
             raise AlignmentError(
                 f"three fiducials or more are needed in the {side} scan, got {len(markers.points)}",
-                remedy="give the points (--fixed-points, --moving-points), or align by another method",
+                remedy="give the points of both scans, or align by another method",
             )
     by_name = _paired_by_name(fixed, moving)
     pairing = None if by_name is not None else _paired_by_distances(fixed, moving, model)
@@ -138,17 +138,19 @@ def align_fiducials(
     covariance = error_covariance(here, marker_covariances, weights, centre)
     error = float(np.sqrt(np.trace(covariance[3:, 3:])))
     verdict, reason = _judged(pairing, len(first), rms, error)
+    is_ambiguous = pairing is not None and not pairing.is_certain
     return Alignment(
         transform,
         method="fiducials",
         model=model,
         verdict=verdict,
         reason=reason,
-        error_covariance=covariance,
+        # Of an ambiguous pairing the error is that of the wrong one, which no marker's own error tells.
+        error_covariance=None if is_ambiguous else covariance,
         centre_mm=centre,
         fiducial_rms_mm=rms,
         pairs=tuple((fixed.points.names[i], moving.points.names[j]) for i, j in zip(first, second, strict=True)),
-        expected_target_error_mm=error,
+        expected_target_error_mm=None if is_ambiguous else error,
         warnings=_warnings(here, pairing, fixed, moving, rms),
         moving_points=Points([moving.points.names[j] for j in second], there, moving.points.frame),
     )

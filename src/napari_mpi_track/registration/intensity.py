@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from napari_mpi_track.errors import AlignmentError, MeasurementError
+from napari_mpi_track.errors import AlignmentError, AlignmentRefusedError, MeasurementError
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict, rotation_from_vector
@@ -358,7 +358,7 @@ def _judged(found: _Found, same: bool) -> tuple[Verdict, str]:
     second = "no other pose" if found.runner_up is None else f"next best pose {found.runner_up:.3f}"
     told = f"{name} {found.metric_after:.3f} ({second}), bodies overlap by {found.overlap:.2f}"
     if found.overlap < 0.4 or found.metric_after < (0.2 if same else 0.03):
-        raise AlignmentError(
+        raise AlignmentRefusedError(
             f"the alignment failed: {told}",
             remedy="check that both scans show the same animal, give --initial, or align by fiducials",
         )

@@ -6,7 +6,7 @@ from math import lgamma, log
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi_track.errors import AlignmentError
+from napari_mpi_track.errors import AlignmentRefusedError
 from napari_mpi_track.registration.closed_form import closed_form
 
 # Distances agree when they differ by less than this and three standard errors; markers are drawn, glued and
@@ -95,10 +95,10 @@ def pair_by_distances(fixed: Candidates, moving: Candidates, stretch: float = 0.
     tolerance = _tolerance(fixed, moving)
     triangles = _triangles(fixed, moving, tolerance, stretch)
     if not len(triangles):
-        raise AlignmentError(
+        raise AlignmentRefusedError(
             f"no three of {len(fixed)} fiducials in the fixed and {len(moving)} in the moving scan have the same "
             "distances",
-            remedy="give the points of both scans (--fixed-points, --moving-points)",
+            remedy="give the points of both scans",
         )
     sets = _grown(fixed, moving, triangles, tolerance, stretch > 0)
     scored = sorted((_scored(fixed, moving, pairs, stretch > 0) for pairs in sets), key=lambda s: s.chance)

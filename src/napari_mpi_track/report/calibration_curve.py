@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.report.light_frame import Inks, LightFrame, rounded_limits
+from napari_mpi_track.report.units import units_of_samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -134,7 +135,7 @@ class CalibrationCurve:
         top = float(np.ceil(max(3.0, 1.15 * float(np.abs(residuals).max(initial=0.0)))))
         names = (
             "cells per sample" if calibration.x_quantity == "cells" else "iron per sample (ng)",
-            f"signal ({signal_unit(calibration)})",
+            f"signal ({units_of_samples(calibration).total})",
             "residual\n(in SDs)",
         )
         return self._frame.show((-0.02 * reach, reach), rounded_limits(float(low), float(high)), (-top, top), names)
@@ -153,13 +154,6 @@ def low_end_of(calibration: Calibration) -> float:
     """Return up to which x the foot of a curve reaches: all limits and the lowest standard are in it."""
     limits = [value for name in LIMITS if np.isfinite(value := getattr(calibration, name))]
     return float(min(1.25 * max(*limits, 2.0 * calibration.x_range[0]), 1.04 * calibration.x_range[1]))
-
-
-def signal_unit(calibration: Calibration) -> str:
-    """Return the unit of a calibration's signal as it stands on an axis."""
-    if calibration.metric != "total":
-        return "a.u."
-    return "a.u. mm²" if calibration.dimensions == 2 else "a.u. mm³"
 
 
 def _bands(calibration: Calibration, x: _Floats) -> tuple[_Floats, _Floats, _Floats]:

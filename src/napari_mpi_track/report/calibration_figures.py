@@ -10,8 +10,9 @@ from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.quantification.curve_comparison import CurveComparison, PercentDifference
 from napari_mpi_track.quantification.dilution import DilutionEffect, SpacingPoint
 from napari_mpi_track.quantification.influence import Influence
-from napari_mpi_track.report.figures import INK, new_figure, palette_colour, plain_axes, signal_unit
+from napari_mpi_track.report.figures import INK, new_figure, palette_colour, plain_axes
 from napari_mpi_track.report.tables import three_digits
+from napari_mpi_track.report.units import units_of_samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +33,7 @@ def curves_figure(comparison: CurveComparison, *, names: tuple[str, str] = ("", 
     for curve, name, number, marker in zip(curves, names, (_FIRST, _SECOND), "os", strict=True):
         _curve(axes, curve, name or curve.kind.value, palette_colour(number), marker)
     axes.set_xlabel(_x_label(comparison.first), fontsize=9)
-    axes.set_ylabel(f"signal ({signal_unit(comparison.first)})", fontsize=9)
+    axes.set_ylabel(f"signal ({units_of_samples(comparison.first).total})", fontsize=9)
     axes.legend(fontsize=8, frameon=False, loc="upper left")
     _thousands(axes)
     _difference_panel(plain_axes(figure, 1, 2, 2), comparison)

@@ -15,6 +15,7 @@ from napari_mpi_track.imaging.labels import Colour
 from napari_mpi_track.longitudinal.measurement import BudgetRow, DecayRow, RetentionRow
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.report.tables import three_digits
+from napari_mpi_track.report.units import units_of_samples
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -143,17 +144,10 @@ def _line_and_bands(axes: "Axes", calibration: Calibration, reach: float) -> Non
     limit = f"decision limit {three_digits(calibration.decision_limit)} {_x_unit(calibration)}"
     axes.axvline(calibration.decision_limit, color=green, linewidth=1.2, linestyle=(0, (4, 2)), label=limit)
     axes.set_xlabel("cells per sample" if calibration.x_quantity == "cells" else "iron per sample (ng)", fontsize=9)
-    axes.set_ylabel(f"signal ({signal_unit(calibration)})", fontsize=9)
+    axes.set_ylabel(f"signal ({units_of_samples(calibration).total})", fontsize=9)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: f"{value:,.10g}")
     axes.locator_params(axis="x", nbins=6)
-
-
-def signal_unit(calibration: Calibration) -> str:
-    """Return the unit of a calibration's signal, as it stands at an axis."""
-    if calibration.metric == "maximum":
-        return "a.u."
-    return "a.u. mm²" if calibration.dimensions == 2 else "a.u. mm³"
 
 
 def _x_unit(calibration: Calibration) -> str:
@@ -197,7 +191,8 @@ def retention_figure(rows: Sequence[RetentionRow], *, title: str = "") -> "Figur
             _group_mean(axes, series, organ)
         count = len({row.subject for row in mine})
         who = f"{modality}, {group}" if group else modality
-        axes.set_title(f"{who}: mean ± SEM of those detected, n = {count}", fontsize=10, loc="left")
+        what = "one animal" if count == 1 else f"mean ± SEM of those detected, n = {count}"
+        axes.set_title(f"{who}: {what}", fontsize=10, loc="left")
         _retention_axes(axes, mine, 4)
     _headline(figure, title)
     return figure
@@ -348,7 +343,7 @@ def _group_mean(axes: "Axes", rows: Sequence[RetentionRow], organ: str) -> None:
     days = np.array(sorted({row.day for row in rows}))
     seen = [[r.retention_percent for r in rows if r.day == day and r.retention_percent is not None] for day in days]
     means = np.array([np.mean(found) if found else np.nan for found in seen])
-    sems = np.array([np.std(found, ddof=1) / np.sqrt(len(found)) if len(found) > 1 else 0.0 for found in seen])
+    sems = np.array([np.std(found, ddof=1) / np.sqrt(len(found)) if len(found) > 1 else np.nan for found in seen])
     _curve(axes, days, means, organ)
     axes.errorbar(days, means, sems, color=organ_colour(organ), label=organ, **_point_style(organ))
     bounds = [max((r.retention_high for r in rows if r.day == d and r.retention_high), default=np.nan) for d in days]
@@ -376,9 +371,8 @@ def _curve(axes: "Axes", x: Any, y: Any, organ: str, label: str | None = None) -
 
 
 def _retention_axes(axes: "Axes", rows: Sequence[RetentionRow], columns: int) -> None:
-    reference = rows[0].reference if rows else "injected"
-    word = {"injected": "injected", "first": "first scan"}.get(reference, f"day {reference}")
-    axes.set_ylabel(f"retention (% of {word})", fontsize=9)
+    references = " or ".join(dict.fromkeys(row.reference for row in rows))
+    axes.set_ylabel(f"retention (% of {references})", fontsize=9)
     axes.set_xlabel("days after injection", fontsize=9)
     axes.axhline(0, color=INK, linewidth=0.7)
     axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, Measurement
 from napari_mpi_track.quantification.estimate import Estimate
 from napari_mpi_track.report.overlay import Overlay, View
+from napari_mpi_track.report.units import SignalUnits
 from napari_mpi_track.writers.whole import whole_file
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +25,7 @@ class FinishedTimepoint:
     """Rows, pictures and transforms of one timepoint: small, and all that the rest of a run needs of it.
 
     ``failures`` is what was asked for and could not be measured, one sentence each; ``transforms`` are files' bytes
-    by name.
+    by name; ``units`` those of the scans' signal, by modality.
     """
 
     subject: str
@@ -36,6 +37,7 @@ class FinishedTimepoint:
     failures: tuple[str, ...] = ()
     transforms: Mapping[str, bytes] = field(default_factory=dict)
     overlays: tuple[Overlay, ...] = ()
+    units: Mapping[str, SignalUnits] = field(default_factory=dict)
 
 
 def keep(finished: FinishedTimepoint, key: str, folder: Path) -> None:
@@ -52,6 +54,7 @@ def keep(finished: FinishedTimepoint, key: str, folder: Path) -> None:
         "failures": list(finished.failures),
         "overlays": [_overlay(overlay, f"{at}", arrays) for at, overlay in enumerate(finished.overlays)],
         "transforms": {},
+        "units": {modality: asdict(units) for modality, units in finished.units.items()},
     }
     for at, (name, content) in enumerate(finished.transforms.items()):
         document["transforms"][name] = f"transform{at}"  # type: ignore[index]
@@ -94,6 +97,7 @@ def _finished(document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -
         tuple(document["failures"]),
         {name: arrays[key].tobytes() for name, key in document["transforms"].items()},
         tuple(_overlay_from(overlay, arrays) for overlay in document["overlays"]),
+        {modality: SignalUnits(**units) for modality, units in document["units"].items()},
     )
 
 

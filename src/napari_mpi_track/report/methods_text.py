@@ -106,11 +106,13 @@ def _alignment(alignments: Sequence[AlignmentRow]) -> list[str]:
         rows = [row for row in alignments if (row.moving, row.fixed) == (moving, fixed)]
         methods = " or ".join(dict.fromkeys(row.method for row in rows))
         errors = [row.expected_target_error_mm for row in rows if row.expected_target_error_mm is not None]
-        expected = f", expected target error {_span(min(errors), max(errors))} mm" if errors else ""
+        expected = f"{_span(min(errors), max(errors))} mm" if errors else "not known"
+        if 0 < len(errors) < len(rows):
+            expected += f", not known of {len(rows) - len(errors)}"
         count = f"{len(rows)} alignment" + ("" if len(rows) == 1 else "s")
         doubtful = sum(row.verdict != "good" for row in rows)
         doubt = f", {doubtful} of them doubtful" if doubtful else ""
-        said.append(f"{moving} was aligned to {fixed} by {methods} ({count}{expected}{doubt}).")
+        said.append(f"{moving} was aligned to {fixed} by {methods} ({count}, expected target error {expected}{doubt}).")
     return said
 
 
@@ -125,10 +127,13 @@ def _retention(study: Study) -> str:
 
 
 def _decay(decay: Sequence[DecayRow]) -> list[str]:
-    models: Any = dict.fromkeys(row.model for row in decay if row.model)
+    models: Any = dict.fromkeys(row.model for row in decay if row.subject and row.model)
     if not models:
         return []
+    of_groups = "A group's half-life is the geometric mean of its animals', with a t interval on their logarithms."
+    has_groups = any(not row.subject and row.half_life_days is not None for row in decay)
     return [
         f"Decay was fitted with the {' or '.join(models)} model, the simplest within 2 of the lowest AICc, points "
-        "below detection as left-censored; half-lives have 95 % profile-likelihood intervals."
+        "below detection as left-censored; half-lives have 95 % profile-likelihood intervals.",
+        *([of_groups] if has_groups else []),
     ]

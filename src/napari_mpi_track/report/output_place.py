@@ -2,10 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from napari_mpi_track.errors import OutputExistsError
+from napari_mpi_track.errors import MpiTrackError, OutputError, OutputExistsError
 from napari_mpi_track.report.provenance import PACKAGE
 
 _KEPT = ".resume"
@@ -16,23 +19,56 @@ _OURS = (
 
 
 class OutputPlace:
-    """The output folder: written beside its place under another name, and put there when it is whole."""
+    """The output folder: written beside its place under another name, and put there when it is whole.
+
+    As a context it takes away what it made for a run that came to nothing.
+
+    Raises
+    ------
+    OutputExistsError
+        If the folder holds something that may not be replaced.
+    OutputError
+        If nothing can be written there.
+    """
 
     def __init__(self, folder: Path, resume: bool, overwrite: bool) -> None:
         self.folder = folder.absolute()
         self.unfinished = self.folder.parent / f".{self.folder.name}.unfinished"
         self.before = self.folder.parent / f".{self.folder.name}.before"
-        if self.before.exists() and not self.folder.exists():
-            # The machine stopped in the very moment between two renames.
-            self.before.rename(self.folder)
-        self._require_free(resume or overwrite)
+        self.keeping = self.unfinished / _KEPT
         # Where finished timepoints are looked for: what a stopped run left, then the results of the last whole one.
-        self.kept_in: list[Path] = []
-        leftovers = self.unfinished / _KEPT
-        if resume:
-            self.kept_in = [leftovers, self.folder / _KEPT]
-        self._clear(keep_finished=resume)
-        self.keeping = leftovers
+        self.kept_in = [self.keeping, self.folder / _KEPT] if resume else []
+        with self.writing():
+            if self.before.exists() and not self.folder.exists():
+                # The machine stopped in the very moment between two renames.
+                self.before.rename(self.folder)
+            self._require_free(resume or overwrite)
+            self._clear(keep_finished=resume)
+            self._require_writable()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not any(self.keeping.glob("*.json")):
+            shutil.rmtree(self.unfinished, ignore_errors=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turn what the system refuses while something is written here into an ``OutputError``."""
+        try:
+            yield
+        except MpiTrackError:
+            # Some are an OSError as well, and say already what is wrong.
+            raise
+        except OSError as error:
+            raise OutputError(
+                f"the results cannot be written: {error.strerror or error}",
+                file=error.filename or self.folder,
+                remedy="give a folder on a disk that has room and that you may write to",
+            ) from error
 
     def _require_free(self, may_replace: bool) -> None:
         if not self.folder.exists():
@@ -57,6 +93,13 @@ class OutputPlace:
                 file=self.folder,
                 remedy="choose another folder",
             )
+
+    def _require_writable(self) -> None:
+        """Write and remove a file, so that a refusal comes before hours of work and not after."""
+        self.keeping.mkdir(parents=True, exist_ok=True)
+        trial = self.keeping / ".trial"
+        trial.write_bytes(b"\0")
+        trial.unlink()
 
     def _clear(self, *, keep_finished: bool) -> None:
         """Remove what a stopped run left, but for its finished timepoints where they are wanted."""

@@ -15,6 +15,7 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.resample import resample, resample_organs
 from napari_mpi_track.report.figures import cool, hot_iron, new_figure, organ_colour
+from napari_mpi_track.report.units import units_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -118,7 +119,7 @@ def overlay_of(
     # Markers outshine organs: the scale is the organs'.
     lit = np.any(list(places.values()), axis=0) if places else np.ones(shown.shape, dtype=bool)
     highest = float(np.max(shown[lit], initial=0.0))
-    return Overlay(subject, day, str(scan.modality or ""), scan.unit or "a.u.", noise_sd, highest, views)
+    return Overlay(subject, day, str(scan.modality or ""), units_of(scan).voxel, noise_sd, highest, views)
 
 
 def _upright_lattice(grid: Grid) -> Grid:

@@ -10,6 +10,7 @@ from napari_mpi_track.report.methods_text import NOT_VIABILITY, methods_paragrap
 from napari_mpi_track.report.page_facts import (
     Facts,
     calibration_facts,
+    injected_unit,
     radiotracer_rows,
     reference_words,
     score_rows,
@@ -68,6 +69,7 @@ def report_page(
         "study": study,
         "lead": _lead(study, results),
         "failures": failures,
+        "missing": _missing(failures),
         "timepoint_count": sum(len(subject.timepoints) for subject in study.subjects),
         "not_viability": NOT_VIABILITY,
         "day_words": day_in_words,
@@ -102,11 +104,26 @@ def _images(figures: Mapping[str, bytes]) -> dict[str, str]:
     return images
 
 
+def _missing(failures: Sequence[Failure]) -> list[tuple[int, bool, list[Failure]]]:
+    """Return the failures of whole timepoints, then those of parts: how many timepoints, whether whole, and which."""
+    kinds = [
+        (is_whole, [failure for failure in failures if failure.is_whole is is_whole]) for is_whole in (True, False)
+    ]
+    return [
+        (len({(failure.subject, failure.day) for failure in found}), is_whole, found)
+        for is_whole, found in kinds
+        if found
+    ]
+
+
 def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) -> dict[str, Any]:
     calibration = results.calibration
+    # A group's half-life is one over animals: of a single one there is none, and its own stands beside.
+    decay = [row for row in results.decay if row.subject or row.half_life_days is not None]
     return {
         "study_facts": study_facts(study),
-        "subjects": [subject_row(subject) for subject in study.subjects],
+        "subjects": [subject_row(subject, study.timezone) for subject in study.subjects],
+        "injected_unit": injected_unit(study, results),
         "scores": score_rows(study),
         "tracer_facts": tracer_facts(study, calibration),
         "calibration_facts": [] if calibration is None else calibration_facts(calibration),
@@ -116,13 +133,13 @@ def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) ->
         "pictures": _pictures(study, images),
         "reference_words": reference_words(study),
         "retention": retention_tables(results.retention),
-        "decay": [decay_row(row) for row in results.decay if row.subject or row.half_life_days is not None],
+        "decay": [decay_row(row) for row in decay],
         "several_modalities": len({row.modality for row in results.measurements}) > 1,
         "decay_pictures": [(name, f"decay, {name[6:]}") for name in images if name.startswith("decay_")],
         "budget_pictures": [(name, f"error budget, {name[7:]}") for name in images if name.startswith("budget_")],
         "corrected": any(row.signal_total_corrected is not None for row in results.measurements),
-        "organs": organ_tables(results.measurements, calibration),
-        "flags": flags_that_occur(results),
+        "organs": organ_tables(results),
+        "flags": flags_that_occur((*results.measurements, *results.retention, *decay)),
         "radiotracers": radiotracer_rows(study),
         "methods": methods_paragraph(study, calibration, results.measurements, results.alignments, results.decay),
     }

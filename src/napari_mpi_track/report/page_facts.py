@@ -1,6 +1,7 @@
 """What a report states about a study: facts by name, and 'not stated' for what the study does not hold."""
 
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.longitudinal.study import Study, Subject
@@ -9,6 +10,7 @@ from napari_mpi_track.quantification.half_lives import half_life_h
 from napari_mpi_track.report.methods_text import point_spread_in_words
 from napari_mpi_track.report.results import StudyResults
 from napari_mpi_track.report.tables import number_in_words, three_digits
+from napari_mpi_track.report.units import units_of_samples
 
 Facts = list[tuple[str, str | None]]
 
@@ -28,14 +30,20 @@ def reference_words(study: Study) -> str:
     return words.get(study.reference, f"the scan of day {study.reference}")
 
 
-def subject_row(subject: Subject) -> dict[str, str]:
+def injected_unit(study: Study, results: StudyResults) -> str:
+    """Return the unit of the syringe's signal, which is that of what it is compared with."""
+    units = results.units_of("MPI")
+    return units.voxel if study.signal_metric == "maximum" else units.total
+
+
+def subject_row(subject: Subject, timezone: str | None) -> dict[str, str]:
     given = subject.injection
     return {
         "id": subject.id,
         "group": subject.group,
         "arm": "control, no cells" if subject.is_control else "labelled cells",
         "weight": number_in_words(subject.weight_g),
-        "time": _time_in_words(given.time),
+        "time": _time_in_words(given.time, timezone),
         "cells": number_in_words(given.cells),
         "signal": number_in_words(given.signal),
         "residue": number_in_words(given.residue_signal),
@@ -44,8 +52,13 @@ def subject_row(subject: Subject) -> dict[str, str]:
     }
 
 
-def _time_in_words(time: datetime | None) -> str:
-    return "not stated" if time is None else time.isoformat(sep=" ", timespec="minutes")
+def _time_in_words(time: datetime | None, timezone: str | None) -> str:
+    """Return a time by the clock of the study's zone, which the page names; without one as it stands."""
+    if time is None:
+        return "not stated"
+    if timezone is not None and time.tzinfo is not None:
+        time = time.astimezone(ZoneInfo(timezone)).replace(tzinfo=None)
+    return time.isoformat(sep=" ", timespec="minutes")
 
 
 def score_rows(study: Study) -> list[tuple[str, str, str]]:
@@ -94,20 +107,24 @@ def calibration_facts(calibration: Calibration) -> Facts:
     fit = calibration.lack_of_fit
     dimensions = {2: "2-D projection", 3: "3-D"}.get(calibration.dimensions or 0)
     blank = calibration.blank_mean_3_sd
+    signal = units_of_samples(calibration).total
     return [
         ("kind", str(calibration.kind)),
         ("samples", f"{calibration.n} at {levels} levels, blanks included"),
-        ("intercept a", f"{three_digits(calibration.intercept)} ± {three_digits(calibration.intercept_se)} (SE)"),
-        ("slope b", f"{calibration.slope:.4g} ± {calibration.slope_se:.2g} (SE) per {per}"),
+        (
+            "intercept a",
+            f"{three_digits(calibration.intercept)} ± {three_digits(calibration.intercept_se)} (SE) {signal}",
+        ),
+        ("slope b", f"{calibration.slope:.4g} ± {calibration.slope_se:.2g} (SE) {signal} per {per}"),
         ("R²", f"{calibration.r_squared:.5f}"),
-        ("residual SD s(y|x)", three_digits(calibration.residual_sd)),
+        ("residual SD s(y|x)", f"{three_digits(calibration.residual_sd)} {signal}"),
         ("weights", f"{calibration.weights} (variance: {calibration.variance_model.form})"),
         ("range, without blanks", f"{low} to {high} {unit}"),
         ("decision limit (5 % false positives)", f"{three_digits(calibration.decision_limit)} {unit}"),
         ("detection limit (5 % missed)", f"{three_digits(calibration.detection_limit)} {unit}"),
         ("LOD, 3.3 s/b", f"{three_digits(calibration.lod_3_3_sd)} {unit}"),
         ("LOQ, 10 s/b", f"{three_digits(calibration.loq_10_sd)} {unit}"),
-        ("mean of blanks + 3 SD", None if blank is None else f"{three_digits(blank)} (signal)"),
+        ("mean of blanks + 3 SD", None if blank is None else f"{three_digits(blank)} {signal}"),
         ("lack of fit", None if fit is None else f"F = {fit.f_ratio:.3g}, p = {fit.p_value:.2g}"),
         ("measured as", None if calibration.metric is None else f"{calibration.metric} signal"),
         ("rule of the total", calibration.total_rule),
@@ -117,10 +134,13 @@ def calibration_facts(calibration: Calibration) -> Facts:
 
 
 def signal_facts(study: Study, results: StudyResults) -> Facts:
+    voxel = results.units_of("MPI").voxel
     noise = [row.noise_sd for row in results.measurements if row.noise_sd and row.modality == "MPI"]
-    spread = f"SD {three_digits(min(noise))} to {three_digits(max(noise))} over the scans" if noise else None
+    spread = f"SD {three_digits(min(noise))} to {three_digits(max(noise))} {voxel} over the scans" if noise else None
     corrected = any(row.signal_total_corrected is not None for row in results.measurements)
-    background = {row.background_mean for row in results.measurements if row.background_mean is not None}
+    background = {
+        row.background_mean for row in results.measurements if row.background_mean is not None and row.modality == "MPI"
+    }
     organ_names = None if study.organ_names is None else study.organ_names.name
     return [
         ("metric", f"{study.signal_metric} signal"),
@@ -128,7 +148,7 @@ def signal_facts(study: Study, results: StudyResults) -> Facts:
         ("noise rule", "correlated noise: autocovariance of the background carried into every total"),
         ("pictures", "clear below 5 x the SD of the noise"),
         ("receiver saturation", "not corrected" if study.saturation is None else f"corrected, {study.saturation.name}"),
-        ("background", f"one per scan: {_span(background)}" if background else "none subtracted"),
+        ("background", f"one per scan: {_span(background)} {voxel}" if background else "none subtracted"),
         ("organs", "labels drawn beforehand" + (f", named by {organ_names}" if organ_names else "")),
         ("spill-over", "geometric transfer matrix" if corrected else "not corrected"),
         ("point spread", None if study.psf is None else point_spread_in_words(study.psf)),
@@ -151,7 +171,7 @@ def radiotracer_rows(study: Study) -> list[list[tuple[str, bool]]]:
             half_life = f"{half_life_h(tracer.isotope):.5g}"
         except MeasurementError:
             half_life = "not known"
-        assayed = _time_in_words(tracer.assayed_at)
+        assayed = _time_in_words(tracer.assayed_at, study.timezone)
         rows.append(
             [
                 (subject.id, False),

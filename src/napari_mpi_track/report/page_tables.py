@@ -1,6 +1,6 @@
 """The rows of the report's tables, in words and numbers as a person reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from napari_mpi_track.longitudinal.measurement import AlignmentRow, DecayRow, Measurement, RetentionRow
@@ -33,7 +33,7 @@ def alignment_row(row: AlignmentRow) -> dict[str, str]:
         "model": row.model,
         "verdict": row.verdict,
         "rms": "" if row.fiducial_rms_mm is None else f"{row.fiducial_rms_mm:.3f}",
-        "error": "" if row.expected_target_error_mm is None else f"{row.expected_target_error_mm:.3f}",
+        "error": "not known" if row.expected_target_error_mm is None else f"{row.expected_target_error_mm:.3f}",
         "metric": number_in_words(row.metric),
         "reason": row.reason,
     }
@@ -88,12 +88,13 @@ def decay_row(row: DecayRow) -> dict[str, str]:
     }
 
 
-def organ_tables(measurements: Sequence[Measurement], calibration: Calibration | None) -> list[dict[str, Any]]:
+def organ_tables(results: StudyResults) -> list[dict[str, Any]]:
     """Return one table a subject and modality, its rows by day, with only the columns that hold something."""
-    tables = []
+    tables, measurements = [], results.measurements
     for subject, modality in dict.fromkeys((row.subject, row.modality) for row in measurements):
         mine = [row for row in measurements if (row.subject, row.modality) == (subject, modality)]
-        shown = [column for column in _organ_columns(calibration) if any(column[2](row) for row in mine)]
+        columns = _organ_columns(results.calibration, results.units_of(modality).total)
+        shown = [column for column in columns if any(column[2](row) for row in mine)]
         days = [
             {
                 "words": day_in_words(day),
@@ -109,19 +110,19 @@ def organ_tables(measurements: Sequence[Measurement], calibration: Calibration |
             for day in sorted({row.day for row in mine})
         ]
         group = f", {mine[0].group}" if mine[0].group else ""
-        columns = [(name, numeric) for name, numeric, _ in shown]
-        tables.append({"title": f"{subject}{group}: {modality}", "columns": columns, "days": days})
+        names = [(name, numeric) for name, numeric, _ in shown]
+        tables.append({"title": f"{subject}{group}: {modality}", "columns": names, "days": days})
     return tables
 
 
-def _organ_columns(calibration: Calibration | None) -> list[tuple[str, bool, Any]]:
+def _organ_columns(calibration: Calibration | None, unit: str) -> list[tuple[str, bool, Any]]:
     iron = calibration is not None and calibration.x_quantity == "iron_ng"
     amount = "apparent iron (95 % interval)" if iron else "apparent cells (95 % interval)"
     return [
         (amount, False, cells_in_words),
         ("uncorrected cells", True, lambda row: uncorrected_in_words(row, calibration)),
-        ("signal total ± SD", True, _signal_in_words),
-        ("corrected signal", True, lambda row: number_in_words(row.signal_total_corrected)),
+        (f"signal total ± SD ({unit})", True, _signal_in_words),
+        (f"corrected signal ({unit})", True, lambda row: number_in_words(row.signal_total_corrected)),
         ("spill-in (%)", True, lambda row: _percent(row.spill_in_fraction)),
         ("kBq", True, lambda row: number_in_words(row.activity_kBq)),
         ("%ID", True, lambda row: number_in_words(row.percent_id)),
@@ -143,8 +144,7 @@ def _percent(part: float | None) -> str:
     return "" if part is None else f"{round(100 * part) + 0.0:.0f}"
 
 
-def flags_that_occur(results: StudyResults) -> list[tuple[str, str]]:
+def flags_that_occur(rows: Iterable[Measurement | RetentionRow | DecayRow]) -> list[tuple[str, str]]:
     """Return the flags that occur, with what they say."""
-    rows: list[Any] = [*results.measurements, *results.retention, *results.decay]
     found = {flag for row in rows for flag in row.flag.split(";") if flag}
     return [(flag.replace("_", " "), FLAG_WORDS.get(flag, "")) for flag in sorted(found)]

@@ -1,14 +1,16 @@
 """What a run comes to: the rows of every table, with the line they were read through."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
 from napari_mpi_track.quantification.calibration import Calibration
+from napari_mpi_track.report.units import SignalUnits, usual_units
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyResults:
-    """The rows of every table of a study, in the tables' order, and its calibration where there is one."""
+    """The rows of every table of a study, in the tables' order, its calibration where there is one, and units."""
 
     measurements: tuple[Measurement, ...] = ()
     retention: tuple[RetentionRow, ...] = ()
@@ -16,15 +18,24 @@ class StudyResults:
     budget: tuple[BudgetRow, ...] = ()
     alignments: tuple[AlignmentRow, ...] = ()
     calibration: Calibration | None = None
+    units: Mapping[str, SignalUnits] = field(default_factory=dict)
+
+    def units_of(self, modality: str) -> SignalUnits:
+        """Return the units of a modality's scans, as the scans state them where there are any."""
+        return self.units.get(modality) or usual_units(modality)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A timepoint, or one scan of it, that could not be measured, and why."""
+    """A timepoint that could not be measured, or not wholly, and why.
+
+    ``is_whole`` is false where other rows of the timepoint stand in the tables.
+    """
 
     subject: str
     day: float
     reason: str
+    is_whole: bool = True
 
     def __str__(self) -> str:
         return f"{self.subject}, day {self.day:g}: {self.reason}"

@@ -26,6 +26,7 @@ from napari_mpi_track.report.provenance import InputHashes, provenance_of, timep
 from napari_mpi_track.report.results import Failure, StudyResults
 from napari_mpi_track.report.rounding import rounded
 from napari_mpi_track.report.tables import AgreementRow, write_table
+from napari_mpi_track.report.units import SignalUnits, units_of
 from napari_mpi_track.report.workers import Workers, worker_should_stop
 
 Progress = Callable[[float, str], None]
@@ -49,7 +50,7 @@ class RunSummary:
     analysis
         The rows of every table, and the calibration.
     failures
-        Timepoints that could not be measured, with the reason.
+        Timepoints that could not be measured, or not wholly, with the reason.
     warnings
         What could not be done or is not sure, one sentence each.
     measured, reused
@@ -105,15 +106,23 @@ def run_study(
     ------
     OutputExistsError
         If the folder holds something and neither ``resume`` nor ``overwrite`` is set, or it is not an earlier run's.
+    OutputError
+        If nothing can be written there, which is tried before anything is measured, or no longer.
     RunStopped
         When ``should_stop`` said so.
     MpiTrackError
         If not one timepoint could be measured: the reason of the first.
     """
-    place = OutputPlace(Path(folder), resume, overwrite)
     tell = progress or (lambda _part, _text: None)
     # A fault of the whole study is told before hours of work, and once.
     study_calibration(study)
+    with OutputPlace(Path(folder), resume, overwrite) as place:
+        return _run_into(place, study, workers, tell, should_stop)
+
+
+def _run_into(
+    place: OutputPlace, study: Study, workers: int, tell: Progress, should_stop: ShouldStop | None
+) -> RunSummary:
     hashes = InputHashes(study)
     with Workers(workers, should_stop) as team:
         finished, failures, measured = _measure_all(study, place, hashes, team, tell)
@@ -123,10 +132,6 @@ def run_study(
         overlays = [overlay for timepoint in finished for overlay in timepoint.overlays]
         figures = draw_all(study, results, overlays, team)
     tell(0.98, "writing the report")
-    _write_tables(results, place.unfinished)
-    for timepoint in finished:
-        _write_files(timepoint.transforms, place.unfinished / "transforms")
-    _write_files(figures, place.unfinished / "figures")
     provenance = provenance_of(
         study,
         hashes,
@@ -137,8 +142,13 @@ def run_study(
     )
     page = report_page(study, results, figures, failures, warnings, provenance)
     contents = {"report.html": page.encode(), "provenance.json": (json.dumps(provenance, indent=2) + "\n").encode()}
-    _write_files(contents, place.unfinished)
-    place.finish()
+    with place.writing():
+        _write_tables(results, place.unfinished)
+        for timepoint in finished:
+            _write_files(timepoint.transforms, place.unfinished / "transforms")
+        _write_files(figures, place.unfinished / "figures")
+        _write_files(contents, place.unfinished)
+        place.finish()
     tell(1.0, "done")
     report = place.folder / "report.html"
     return RunSummary(
@@ -156,8 +166,21 @@ def _results(study: Study, finished: Sequence[FinishedTimepoint]) -> tuple[Study
         tuple(row for timepoint in finished for row in timepoint.budget),
         tuple(row for timepoint in finished for row in timepoint.alignments),
         study_calibration(study),
+        _units(finished),
     )
     return results, tuple(dict.fromkeys((*_told_once(finished), *analysis.warnings)))
+
+
+def _units(finished: Sequence[FinishedTimepoint]) -> dict[str, SignalUnits]:
+    """Return the units of every modality's scans; all of them where scans state several."""
+    stated: dict[str, dict[SignalUnits, None]] = {}
+    for timepoint in finished:
+        for modality, units in timepoint.units.items():
+            stated.setdefault(modality, {})[units] = None
+    return {
+        modality: SignalUnits(" or ".join(u.voxel for u in units), " or ".join(u.total for u in units))
+        for modality, units in stated.items()
+    }
 
 
 def _told_once(finished: Sequence[FinishedTimepoint]) -> list[str]:
@@ -182,7 +205,8 @@ def _measure_all(
         kept = find_finished(key, place.kept_in)
         if kept is not None:
             found[at] = kept
-            keep(kept, key, place.keeping)
+            with place.writing():
+                keep(kept, key, place.keeping)
     missing = [at for at in range(len(todo)) if at not in found]
     failures: dict[int, MpiTrackError] = {}
 
@@ -207,15 +231,19 @@ def _measure_all(
             failures[at] = outcome
         else:
             found[at] = outcome
-            keep(outcome, keys[at], place.keeping)
+            with place.writing():
+                keep(outcome, keys[at], place.keeping)
         tell(part(done), words(at))
     if failures and not found:
         raise next(iter(failures.values()))
     told = []
     for at, (subject, timepoint) in enumerate(todo):
-        reasons = (_reason(failures[at]),) if at in failures else found[at].failures
-        told += [Failure(subject.id, timepoint.day, reason) for reason in reasons]
-    place.keep_only(keys)
+        if at in failures:
+            told.append(Failure(subject.id, timepoint.day, _reason(failures[at])))
+        else:
+            told += [Failure(subject.id, timepoint.day, reason, is_whole=False) for reason in found[at].failures]
+    with place.writing():
+        place.keep_only(keys)
     return [found[at] for at in sorted(found)], told, len(missing) - len(failures)
 
 
@@ -248,6 +276,7 @@ def measure_timepoint(
         tuple(analysis.failures),
         _transform_files(analysis.saved_alignments),
         _overlays(analysis, subject, timepoint),
+        {str(scan.modality): units_of(scan) for scan in (analysis.mpi, analysis.pet) if scan is not None},
     )
 
 

@@ -106,14 +106,15 @@ def _timepoint(design: Design, animal: Animal, day: float) -> list[str]:
     lines += [
         f"        time: {_time(animal.time_of(day))}",
         f"        mpi: {scan_name(animal, day, 'mpi')}{ending}",
-        f"        anatomy: {scan_name(animal, day, anatomy)}{ending}",
+        f"        anatomy: {{path: {scan_name(animal, day, anatomy)}{ending}, modality: {anatomy.upper()}}}",
     ]
     if day == animal.plan.organs_day:
         lines.append(
             f"        organs: {scan_name(animal, day, 'organs')}{ending}   # drawn once; other days take these"
         )
     if design.pet is not None:
-        lines.append(f"        pet: {scan_name(animal, day, 'pet')}{ending}   # Bq/mL, in the CT's frame")
+        pet = f"{scan_name(animal, day, 'pet')}{ending}"
+        lines.append(f"        pet: {{path: {pet}, unit: Bq/mL}}   # in the CT's frame")
         lines.append(f"        decay_corrected_to: {animal.plan.pet_corrected_to}")
     if day == design.fiducials_day:
         mpi, other = (f"{scan_name(animal, day, what)}_fiducials.csv" for what in ("mpi", anatomy))

@@ -12,8 +12,9 @@ from napari_mpi_track.gui.widgets.result_card import show_chip
 from napari_mpi_track.gui.widgets.said_row import error_in_words
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.quantification.curve_comparison import compare_curves
-from napari_mpi_track.report.calibration_curve import BLUE, LIMITS, VERMILLION, signal_unit
+from napari_mpi_track.report.calibration_curve import BLUE, LIMITS, VERMILLION
 from napari_mpi_track.report.tables import three_digits
+from napari_mpi_track.report.units import units_of_samples
 
 _DASHES = {"decision_limit": "╌╌", "detection_limit": "┈┈", "lod_3_3_sd": "╌╌", "loq_10_sd": "┈┈"}
 
@@ -54,7 +55,7 @@ class CurveCard(QFrame):
 def line_facts(calibration: Calibration) -> dict[str, tuple[str, str]]:
     """Return what is known of a line, each in words and its unit, by the words that stand before it."""
     unit, per = ("cells", "cell") if calibration.x_quantity == "cells" else ("ng iron", "ng")
-    signal = signal_unit(calibration)
+    signal = units_of_samples(calibration).total
     lowest, highest = calibration.x_range
     lack = calibration.lack_of_fit
     return {

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QUrl
@@ -23,6 +24,8 @@ from napari_mpi_track.longitudinal.study_file import load_study
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+# A quick hand on the grid asks for many days; they are read one after the other, those passed over not at all.
+_ONE_LOOK_AT_A_TIME = Lock()
 SENTENCE = "Shows what was scanned of whom and when, and measures the whole study: cells per organ per day."
 
 
@@ -114,9 +117,12 @@ class StudyPanel(PanelFrame):
         study, (subject, timepoint) = state.study, state.in_view
         known = self._brightest.get((study.file, subject.id))
 
-        def work(progress: Progress) -> DayPicture:
-            top = known if known is not None else brightest_mpi(study, subject)
-            return day_picture(subject.id, timepoint.day, scans_of(progress), top)
+        def work(progress: Progress) -> DayPicture | None:
+            with _ONE_LOOK_AT_A_TIME:
+                if progress.should_stop():
+                    return None
+                top = known if known is not None else brightest_mpi(study, subject)
+                return day_picture(subject.id, timepoint.day, scans_of(progress), top)
 
         self._looking = Task(work, f"{verb} {subject.id}, day {timepoint.day:g}")
         self._looking.succeeded.connect(lambda picture: self._draw(study.file, picture))

@@ -7,8 +7,8 @@ from qtpy.QtWidgets import QAbstractButton, QFrame, QGridLayout, QLabel, QScroll
 from napari_mpi_track.gui.looks import MODALITY_COLOURS
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 
-CELL_SIZE = QSize(44, 36)
-_NAME_WIDTH = 78
+CELL_SIZE = QSize(42, 36)
+_NAME_WIDTH = 62
 # Each kind of scan has its place in a cell, its letter and its colour.
 _PLACES = (("M", "MPI", "MPI"), ("A", "anatomy", "CT"), ("O", "organs", "organs"), ("P", "PET", "PET"))
 STATE_MARKS = {"": "", "measured": "✓", "doubtful": "!", "failed": "✗"}
@@ -78,10 +78,10 @@ class TimepointGrid(QWidget):
         table = QWidget()
         grid = QGridLayout(table)
         grid.setContentsMargins(2, 2, 2, 2)
-        grid.setSpacing(3)
+        grid.setSpacing(2)
         self.cells = {}
         for column, day in enumerate(study.days, start=1):
-            grid.addWidget(QLabel(f"day {day:g}"), 0, column, Qt.AlignmentFlag.AlignCenter)
+            grid.addWidget(QLabel(f"<small>day {day:g}</small>"), 0, column, Qt.AlignmentFlag.AlignCenter)
         for row, subject in enumerate(study.subjects, start=1):
             name = QLabel(_row_name(subject))
             name.setWordWrap(True)
