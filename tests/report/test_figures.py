@@ -135,7 +135,7 @@ def test_the_retention_of_a_group_has_a_panel_each_and_a_mean_of_those_detected(
     assert len(figure.axes) == 2
     words = texts(figure)
     assert "MPI, labelled: mean ± SEM of those detected, n = 2" in words
-    assert "MPI, free iron: mean ± SEM of those detected, n = 1" in words
+    assert "MPI, free iron: one animal" in words
 
 
 def test_the_error_budget_fills_the_whole() -> None:

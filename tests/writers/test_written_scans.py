@@ -1,6 +1,7 @@
 """What we write, nibabel and SimpleITK find in its place; what we read back is what we wrote."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -13,7 +14,7 @@ from strategies import any_grids, grids, volumes
 
 from napari_mpi_track.errors import MpiTrackError, OutputExistsError
 from napari_mpi_track.imaging.grid import Grid
-from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.readers.scans import read_scan
 from napari_mpi_track.writers.scans import write_volume
 from napari_mpi_track.writers.whole import whole_file
@@ -151,3 +152,27 @@ def test_a_header_in_latin_1_still_finds_its_voxels(tmp_path: Path) -> None:
     header = (tmp_path / "scan.mhd").read_bytes().replace(b"scan.raw", b"M\xe4use.raw")
     (tmp_path / "scan.mhd").write_bytes(header)
     assert_same_scan(read_scan(tmp_path / "scan.mhd"), SCAN)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    ("modality", "unit"), [(Modality.CT, "HU"), (Modality.F19, "µmol/L Fe"), (None, "a = b"), (Modality.MPI, None)]
+)
+def test_modality_and_unit_come_back_and_others_read_on(
+    tmp_path: Path, ending: str, modality: Modality | None, unit: str | None
+) -> None:
+    path = tmp_path / f"scan.{ending}"
+    write_volume(replace(SCAN, modality=modality, unit=unit), path)
+    back = read_scan(path)
+    assert (back.modality, back.unit) == (modality, unit)
+    assert read_scan(path, modality=Modality.PET, unit="Bq/mL").unit == "Bq/mL"
+    assert_same_scan(back, SCAN)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), SCAN.voxels)
+    if ending.startswith("nii"):
+        np.testing.assert_array_equal(np.asanyarray(nib.load(path).dataobj).T, SCAN.voxels)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_unit_of_two_lines_does_not_break_the_header(tmp_path: Path, ending: str) -> None:
+    write_volume(replace(SCAN, unit="a\nElementDataFile = b"), tmp_path / f"scan.{ending}")
+    assert read_scan(tmp_path / f"scan.{ending}").unit == "a ElementDataFile = b"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.errors import UnreadableScanError
 from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.kept_facts import modality_and_unit
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.readers import unpack
 from napari_mpi_track.readers.declared import Declared
@@ -57,6 +58,7 @@ def read(path: Path, declared: Declared) -> list[Volume]:  # noqa: ARG001
     place = _place(path)
     frames = _frames(place, header, stored, path)
     grid = _grid(place, _mm_per_unit(header, path), path)
+    modality, unit = modality_and_unit(header.keys)
     warnings = _warnings(header)
     if len(frames) > 1:
         warnings.append("the time between frames is not stated")
@@ -64,7 +66,8 @@ def read(path: Path, declared: Declared) -> list[Volume]:  # noqa: ARG001
         Volume(
             voxels=frame,
             grid=grid,
-            modality=_MODALITIES.get(header.keys.get("modality", "")),
+            modality=modality or _MODALITIES.get(header.keys.get("modality", "")),
+            unit=unit,
             name=path.name.removesuffix(path.suffix),
             has_thickness=place.GetDimension() > 2,
             file=str(path),

@@ -4,6 +4,7 @@ NIfTI's world is RAS+ mm; ours is LPS, so x and y change sign. The array is stor
 transpose is our (plane, row, column).
 """
 
+import gzip
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.errors import UnreadableScanError
 from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.kept_facts import facts_in
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.readers import unpack
 from napari_mpi_track.readers.declared import Declared
@@ -62,6 +64,7 @@ def read(path: Path, declared: Declared) -> list[Volume]:  # noqa: ARG001
     # Columns of the file's matrix belong to (i, j, k) = (column, row, plane).
     lps_from_index = matrix[:, [2, 1, 0, 3]]
     grid = Grid((shape[2], shape[1], shape[0]), lps_from_index)
+    modality, unit = facts_in(extensions_of(path))
     times, time_warnings = _times(header.nifti, shape)
     intent = 0 if header.is_analyze else int(header.nifti["intent_code"])
     metadata = {"description": _text(header.nifti["descrip"])} if _text(header.nifti["descrip"]) else {}
@@ -69,6 +72,8 @@ def read(path: Path, declared: Declared) -> list[Volume]:  # noqa: ARG001
         Volume(
             voxels=voxels,
             grid=grid,
+            modality=modality,
+            unit=unit,
             name=path.name.removesuffix(".gz").removesuffix(".nii"),
             has_thickness=_ndim(header.nifti) > 2,
             time_s=time,
@@ -285,10 +290,13 @@ def extensions_of(path: Path) -> list[tuple[int, bytes]]:
     length = int(float(header.nifti["vox_offset"]))
     if length <= size + 4 or length > 1 << 24:
         return []
-    with header.voxel_file.open("rb") as stream:
-        is_packed = stream.read(2) == GZIP
-    take = unpack.inflated if is_packed else unpack.mapped
-    content = take(header.voxel_file, np.dtype(np.uint8), length, 0).tobytes()
+    with header.voxel_file.open("rb") as raw:
+        is_packed = raw.read(2) == GZIP
+        raw.seek(0)
+        # No more than the header is unpacked: the voxels may be long.
+        content = gzip.GzipFile(fileobj=raw).read(length) if is_packed else raw.read(length)
+    if len(content) < length:
+        return []
     order = header.nifti.endianness
     found = []
     block = io.BytesIO(content[size + 4 :])

@@ -66,7 +66,8 @@ class OutputPlace:
         except OSError as error:
             raise OutputError(
                 f"the results cannot be written: {error.strerror or error}",
-                file=error.filename or self.folder,
+                # The folder the user named; the unfinished one beside it tells nobody anything.
+                file=self.folder,
                 remedy="give a folder on a disk that has room and that you may write to",
             ) from error
 

@@ -116,14 +116,14 @@ def _write_day(
     kind = scanner.modality.value.lower()
     body_from_anatomy = inverse(lying.anatomy_from_body)
     mpi = _mpi(plan, one, day, inverse(lying.mpi_from_body), streams["mpi"])
-    target.scan(scan_name(one, day, "mpi") + ending, mpi, plan.mpi.grid, Modality.MPI, plan.is_compact)
+    target.scan(scan_name(one, day, "mpi") + ending, mpi, plan.mpi.grid, plan.is_compact)
     scan = ct_scan if scanner.modality is Modality.CT else mr_scan
     anatomy = scan(one.anatomy, scanner.grid, body_from_anatomy, scanner.noise, streams["anatomy"])
     # Scanners store CT and MR as whole numbers, so the full size does too.
-    target.scan(scan_name(one, day, kind) + ending, anatomy, scanner.grid, scanner.modality, True)
+    target.scan(scan_name(one, day, kind) + ending, anatomy, scanner.grid, True)
     if plan.pet is not None:
         pet = _pet(plan.pet, one, day, body_from_anatomy, streams["pet"])
-        target.scan(scan_name(one, day, "pet") + ending, pet, plan.pet.grid, Modality.PET, plan.is_compact)
+        target.scan(scan_name(one, day, "pet") + ending, pet, plan.pet.grid, plan.is_compact)
     if day == one.plan.organs_day:
         labels = labelled(one.anatomy.organs, scanner.grid, body_from_anatomy)
         target.labels(scan_name(one, day, "organs") + ending, labels, scanner.grid, tuple(one.anatomy.organs))
@@ -228,10 +228,10 @@ class _Folder:
         points = Points([f"F{number}" for number in range(1, len(positions_mm) + 1)], np.round(positions_mm, 4))
         write_points(points, self.path / name, overwrite=self.overwrite)
 
-    def scan(self, name: str, voxels: NDArray[np.float64], grid: Grid, modality: Modality, as_counts: bool) -> None:
+    def scan(self, name: str, voxels: NDArray[np.float64], grid: Grid, as_counts: bool) -> None:
         stored = _counts(voxels, name) if as_counts else voxels.astype(np.float32)
-        unit = {Modality.CT: "HU", Modality.PET: "Bq/mL"}.get(modality, "a.u.")
-        self._nifti(name, Volume(stored, grid, modality, unit, name=Path(name).name))
+        # As scanners' exports do, the files say neither modality nor unit: the study file does.
+        self._nifti(name, Volume(stored, grid, name=Path(name).name))
 
     def labels(self, name: str, voxels: NDArray[np.uint8], grid: Grid, organs: tuple[str, ...]) -> None:
         self._nifti(name, OrganLabels(voxels, grid, dict(enumerate(organs, start=1))))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.errors import MpiTrackError
 from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.kept_facts import facts_extension_of, facts_of
 from napari_mpi_track.imaging.label_extension import COMMENT, extension_of
 from napari_mpi_track.imaging.labels import Colour, OrganLabels
 from napari_mpi_track.imaging.volume import Volume
@@ -32,8 +33,8 @@ def write_volume(scan: Volume | OrganLabels, path: str | Path, *, overwrite: boo
 
     Integers and floats keep their type (boolean becomes uint8, 16-bit float 32-bit float). The place in the world is
     kept to 1e-4 mm, shear included. Labels say that they are labels in NIfTI (intent 1002), with their names; in
-    ``.seg.nrrd`` as 3D Slicer's segments. Unit, modality and times have no place in these formats. The same scan gives
-    the same bytes.
+    ``.seg.nrrd`` as 3D Slicer's segments. Modality and unit are kept under keys of our own, which our readers read
+    back and others pass over; times have no place in these formats. The same scan gives the same bytes.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def _storable(voxels: NDArray[Any]) -> NDArray[Any]:
 
 def _write_nifti(scan: Volume | OrganLabels, path: Path, *, is_packed: bool) -> None:
     voxels = _storable(scan.voxels)
-    extension = extension_of(scan.names, scan.colours) if isinstance(scan, OrganLabels) and scan.names else b""
+    extension = _extension(scan)
     header = _nifti_header(scan, voxels, extension)
     with path.open("wb") as raw:
         if not is_packed:
@@ -82,6 +83,12 @@ def _write_nifti(scan: Volume | OrganLabels, path: Path, *, is_packed: bool) -> 
         # No name and no time of writing in the gzip header: the same scan gives the same bytes.
         with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=raw, mtime=0) as packed:
             _write_parts(cast(BinaryIO, packed), header, voxels)
+
+
+def _extension(scan: Volume | OrganLabels) -> bytes:
+    if isinstance(scan, Volume):
+        return facts_extension_of(scan)
+    return extension_of(scan.names, scan.colours) if scan.names else b""
 
 
 def _write_parts(stream: BinaryIO, header: bytes, voxels: NDArray[Any]) -> None:
@@ -123,7 +130,10 @@ def _write_itk(scan: Volume | OrganLabels, path: Path, *, is_segmentation: bool 
     from napari_mpi_track.imaging.itk import array_to_itk
 
     image = array_to_itk(_storable(scan.voxels), scan.grid)
-    if is_segmentation and isinstance(scan, OrganLabels):
+    if isinstance(scan, Volume):
+        for key, value in facts_of(scan).items():
+            image.SetMetaData(key, value)
+    elif is_segmentation:
         for key, value in _segments(scan.names, scan.colours, scan.grid).items():
             image.SetMetaData(key, value)
     try:
