@@ -47,7 +47,8 @@ def run(
     for warning in summary.warnings:
         note(warning)
     for failure in summary.failures:
-        print(f"failed: {' '.join(str(failure).split())}", file=sys.stderr)
+        word = "failed" if failure.is_whole else "failed in part"
+        print(f"{word}: {' '.join(str(failure).split())}", file=sys.stderr)
     if as_json:
         print_json(
             {

@@ -64,7 +64,9 @@ def day_states(state: State) -> dict[Day, str]:
     states = {(row.subject, row.day): "measured" for row in analysis.measurements}
     doubtful = [row for row in analysis.alignments if row.verdict == "doubtful"]
     states |= {(row.subject, row.day): "doubtful" for row in doubtful}
-    states |= {(failure.subject, failure.day): "failed" for failure in state.run.failures}
+    # A day of which a part failed (its PET, say) has rows all the same.
+    for failure in state.run.failures:
+        states[failure.subject, failure.day] = "failed" if failure.is_whole else "doubtful"
     return states
 
 
