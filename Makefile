@@ -10,7 +10,7 @@ endif
 .PHONY: demo test lint sample-data clean
 
 demo: $(VENV)/.base  ## a whole study from scans to cells, on the simulated mice in sample_data/
-	$(BIN)/mpi-track run sample_data/car-t/study.yaml --out demo-results --workers 2 --overwrite
+	$(BIN)/mpi-track run sample_data/car-t/study.yaml --out demo-results --overwrite
 
 test: $(VENV)/.all  ## everything: style, types, the house's layers, all tests, the window's too
 	$(BIN)/ruff check .
