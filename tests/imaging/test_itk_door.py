@@ -68,6 +68,20 @@ def test_a_2d_image_is_one_plane_in_the_place_itk_gives_its_pixels(direction):
         np.testing.assert_allclose(grid.lps_from((0, row, column)), expected)
 
 
-def test_a_scan_of_four_dimensions_is_refused():
-    with pytest.raises(UnreadableScanError, match="2 or 3 dimensions"):
-        grid_from_itk(sitk.Image([2, 2, 2, 2], sitk.sitkUInt8))
+def test_of_frames_over_time_the_place_in_space_is_taken():
+    image = sitk.Image([2, 3, 4, 5], sitk.sitkUInt8)
+    image.SetSpacing((0.5, 0.6, 0.7, 60.0))
+    image.SetOrigin((1.0, 2.0, 3.0, 0.0))
+    grid = grid_from_itk(image)
+    assert grid.shape == (4, 3, 2)
+    np.testing.assert_allclose(grid.lps_from((3, 2, 1)), image.TransformIndexToPhysicalPoint((1, 2, 3, 0))[:3])
+
+
+def test_time_mixed_with_space_and_five_dimensions_are_refused():
+    image = sitk.Image([2, 2, 2, 2], sitk.sitkUInt8)
+    turned = np.eye(4)[[0, 1, 3, 2]]
+    image.SetDirection(turned.ravel().tolist())
+    with pytest.raises(UnreadableScanError, match="mixed with the three of space"):
+        grid_from_itk(image)
+    with pytest.raises(UnreadableScanError, match="2 to 4 dimensions"):
+        grid_from_itk(sitk.Image([2, 2, 2, 2, 2], sitk.sitkUInt8))

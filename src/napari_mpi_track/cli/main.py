@@ -6,7 +6,7 @@ import traceback
 import typer
 
 from napari_mpi_track import __version__
-from napari_mpi_track.cli import alignment, curves, receiver, scans, signal, studies, tubes
+from napari_mpi_track.cli import alignment, curves, organs, receiver, scans, signal, studies, tubes
 from napari_mpi_track.errors import AlignmentRefusedError, MpiTrackError
 
 # Typer carries its own copy of click; its exceptions are reached by the one it shows.
@@ -51,8 +51,8 @@ for _command in (
     curves.compare_curves,
     curves.compare_dilutions,
     signal.count,
-    signal.quantify,
-    signal.fit,
+    organs.quantify,
+    organs.fit,
     studies.run,
     studies.sample,
     studies.open_,

@@ -13,22 +13,31 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 
 
-def grid_from_itk(image: sitk.Image, frame: str | None = None) -> Grid:
-    """Return where a 3-D ``sitk.Image`` lies (a 2-D one as a single plane)."""
-    dimension = image.GetDimension()
-    if dimension not in (2, 3):
-        raise UnreadableScanError(f"an image of 2 or 3 dimensions was needed, got {dimension}")
-    size = np.ones(3, dtype=int)
-    spacing, origin, direction = np.ones(3), np.zeros(3), np.eye(3)
-    size[:dimension] = image.GetSize()
-    spacing[:dimension] = image.GetSpacing()
-    origin[:dimension] = image.GetOrigin()
-    direction[:dimension, :dimension] = np.reshape(image.GetDirection(), (dimension, dimension))
+def grid_from_itk(place: sitk.Image | sitk.ImageFileReader, frame: str | None = None, mm_per_unit: float = 1.0) -> Grid:
+    """Return where an image, or the file of a reader that has read its header, lies.
+
+    A 2-D image is a single plane; of a 4-D one (frames over time) the three axes of space are taken.
+
+    Raises
+    ------
+    UnreadableScanError
+        For other dimensions, or a fourth axis that is mixed with the three of space.
+    """
+    dimension = place.GetDimension()
+    if dimension not in (2, 3, 4):
+        raise UnreadableScanError(f"an image of 2 to 4 dimensions was needed, got {dimension}")
+    size = np.ones(4, dtype=int)
+    spacing, origin, direction = np.ones(4), np.zeros(4), np.eye(4)
+    size[:dimension] = place.GetSize()
+    spacing[:dimension], origin[:dimension] = place.GetSpacing(), place.GetOrigin()
+    direction[:dimension, :dimension] = np.reshape(place.GetDirection(), (dimension, dimension))
+    if np.any(direction[:3, 3] != 0) or np.any(direction[3, :3] != 0):
+        raise UnreadableScanError("the fourth axis of this file is mixed with the three of space")
     matrix = np.eye(4)
-    matrix[:3, 2::-1] = direction * spacing
-    matrix[:3, 3] = origin
-    plane_count, row_count, column_count = (int(n) for n in size[::-1])
-    return Grid((plane_count, row_count, column_count), matrix, frame)
+    matrix[:3, 2::-1] = direction[:3, :3] * spacing[:3] * mm_per_unit
+    matrix[:3, 3] = origin[:3] * mm_per_unit
+    columns, rows, planes = (int(count) for count in size[:3])
+    return Grid((planes, rows, columns), matrix, frame)
 
 
 def place_on_grid(image: sitk.Image, grid: Grid) -> sitk.Image:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.errors import UnreadableScanError
 from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.itk import grid_from_itk
 from napari_mpi_track.imaging.kept_facts import modality_and_unit
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.readers import unpack
@@ -134,19 +135,10 @@ def _place(path: Path) -> sitk.ImageFileReader:
 
 
 def _grid(place: sitk.ImageFileReader, mm_per_unit: float, path: Path) -> Grid:
-    ndim = place.GetDimension()
-    size = np.ones(4, dtype=int)
-    size[:ndim] = place.GetSize()
-    spacing, origin, direction = np.ones(4), np.zeros(4), np.eye(4)
-    spacing[:ndim], origin[:ndim] = place.GetSpacing(), place.GetOrigin()
-    direction[:ndim, :ndim] = np.reshape(place.GetDirection(), (ndim, ndim))
-    if ndim == 4 and (np.any(direction[:3, 3] != 0) or np.any(direction[3, :3] != 0)):
-        raise UnreadableScanError("the fourth axis of this file is mixed with the three of space", file=path)
-    matrix = np.eye(4)
-    matrix[:3, 2::-1] = direction[:3, :3] * spacing[:3] * mm_per_unit
-    matrix[:3, 3] = origin[:3] * mm_per_unit
-    columns, rows, planes = (int(count) for count in size[:3])
-    return Grid((planes, rows, columns), matrix)
+    try:
+        return grid_from_itk(place, mm_per_unit=mm_per_unit)
+    except UnreadableScanError as fault:
+        raise UnreadableScanError(fault.what, file=path) from None
 
 
 def _frames(place: sitk.ImageFileReader, header: TextHeader, stored: Stored | None, path: Path) -> list[NDArray[Any]]:

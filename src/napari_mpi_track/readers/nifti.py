@@ -92,11 +92,6 @@ def intent_of(path: Path) -> int:
     return 0 if header.is_analyze else int(header.nifti["intent_code"])
 
 
-def header_of(path: Path) -> Any:
-    """Return nibabel's header of a file."""
-    return _header(path).nifti
-
-
 def _header(path: Path) -> _Header:
     path = _header_file(path)
     head = head_of(path)[:_HEADER_BYTES]

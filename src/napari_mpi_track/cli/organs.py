@@ -1,0 +1,164 @@
+"""Commands that measure organs in one scan, and follow them: quantify, fit."""
+
+import csv
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_mpi_track.cli.options import (
+    ModalityOption,
+    Overwrite,
+    SaturationOption,
+    Series,
+    Spacing,
+    Unit,
+    note,
+    numbers,
+    read_one,
+)
+from napari_mpi_track.errors import MpiTrackError, TableError
+from napari_mpi_track.imaging.point_spread import PsfShape
+
+# A signal so many times the highest standard's is more likely of another unit than of so many cells.
+_FAR_ABOVE = 300.0
+
+
+class ModelOption(StrEnum):
+    """How a signal decays."""
+
+    AUTO = "auto"
+    EXPONENTIAL = "exponential"
+    PLATEAU = "plateau"
+    BIEXPONENTIAL = "biexponential"
+    WEIBULL = "weibull"
+
+
+class TimeUnit(StrEnum):
+    """Unit of a column of times."""
+
+    DAY = "day"
+    HOUR = "hour"
+
+
+def quantify(
+    volume: Annotated[Path, typer.Argument(help="A scan on the grid it was acquired on.", show_default=False)],
+    organs: Annotated[Path, typer.Option("--organs", help="Labels.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Table to write, CSV.", show_default=False)],
+    names: Annotated[Path | None, typer.Option("--names", help="organs.csv: label,name.")] = None,
+    transform: Annotated[
+        Path | None, typer.Option("--transform", help="T.tfm (fixed = the organs' scan, moving = VOLUME).")
+    ] = None,
+    calibration: Annotated[Path | None, typer.Option("--calibration", help="C.json: signals as cells too.")] = None,
+    background: Annotated[str, typer.Option("--background", help="A number, or an organ whose mean it is.")] = "0",
+    psf_shape: Annotated[PsfShape, typer.Option("--psf-shape")] = PsfShape.GAUSSIAN,
+    psf_fwhm_mm: Annotated[
+        str | None, typer.Option("--psf-fwhm-mm", help="X, or PLANE,ROW,COLUMN: width of the blur.")
+    ] = None,
+    spill_over: Annotated[bool, typer.Option("--spill-over", help="Undo the blur between organs.")] = False,
+    saturation: SaturationOption = None,
+    series: Series = None,
+    modality: ModalityOption = None,
+    unit: Unit = None,
+    spacing_mm: Spacing = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure organs in one scan: totals that add up to the scan's, and cells where a calibration is given.
+
+    Example: mpi-track quantify mpi.nii.gz --organs organs.nii.gz --transform ct_to_mpi.tfm --calibration promag.json
+    --psf-fwhm-mm 2.5 --spill-over --out organs.csv
+    """
+    from napari_mpi_track.imaging.point_spread import PointSpread
+    from napari_mpi_track.longitudinal.measurement import Measurement
+    from napari_mpi_track.longitudinal.single_scan import quantify_scan
+    from napari_mpi_track.quantification.calibration import load_calibration
+    from napari_mpi_track.readers.organs import read_organ_names, read_organs
+    from napari_mpi_track.registration.alignment import load_alignment
+    from napari_mpi_track.report.tables import organ_table, table_text
+    from napari_mpi_track.writers.whole import require_absent, whole_file
+
+    require_absent(out, overwrite)
+    widths = numbers(psf_fwhm_mm, "--psf-fwhm-mm")
+    if spill_over and not any(widths or ()):
+        raise MpiTrackError("--spill-over needs the width of the blur", remedy="give --psf-fwhm-mm above 0")
+    scan = read_one(volume, series, modality, unit, spacing_mm, saturation)
+    labels = read_organs(organs, None if names is None else read_organ_names(names).names)
+    psf = None if widths is None else PointSpread(psf_shape, widths if len(widths) > 1 else widths[0])  # type: ignore[arg-type]
+    line = None if calibration is None else load_calibration(calibration)
+    rows, warnings = quantify_scan(
+        scan,
+        labels,
+        None if transform is None else load_alignment(transform),
+        line,
+        background=background,
+        point_spread=psf if spill_over else None,
+    )
+    for warning in warnings:
+        note(warning)
+    typer.echo(organ_table(rows, line))
+    # A single scan has no subject, group, day or modality to tell: the table starts with the organ.
+    lines = list(csv.reader(table_text(rows, Measurement).splitlines()))
+    start = lines[0].index("organ")
+    with whole_file(out, overwrite) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream, lineterminator="\n").writerows(line[start:] for line in lines)
+
+
+def fit(
+    table: Annotated[Path, typer.Argument(help="CSV, one row a measurement.", show_default=False)],
+    time: Annotated[str, typer.Option("--time", help="Column of times.", show_default=False)],
+    value: Annotated[str, typer.Option("--value", help="Column of values.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Table to write, CSV.", show_default=False)],
+    time_unit: Annotated[TimeUnit, typer.Option("--time-unit")] = TimeUnit.DAY,
+    error: Annotated[str | None, typer.Option("--error", help="Column of SDs of the values.")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="Columns that name a curve, separated by commas.")] = None,
+    model: Annotated[ModelOption, typer.Option("--model")] = ModelOption.AUTO,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit the decay of every curve in a table: half-lives with intervals.
+
+    Example: mpi-track fit retention.csv --time day --value retention_percent --by subject,organ --out decay.csv
+    """
+    from napari_mpi_track.longitudinal.decay_table import fit_decay_table
+    from napari_mpi_track.writers.whole import whole_file
+
+    keys = [] if by is None else [name.strip() for name in by.split(",") if name.strip()]
+    header, records = fit_decay_table(
+        _read_rows(table),
+        time=time,
+        value=value,
+        error=error,
+        by=keys,
+        days_per_unit=1.0 if time_unit is TimeUnit.DAY else 1 / 24,
+        model=model.value,
+        file=table,
+    )
+    with whole_file(out, overwrite) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(records)
+    for record in records:
+        typer.echo(_curve_in_words(dict(zip(header, record, strict=True)), keys))
+
+
+def _curve_in_words(record: dict[str, str], keys: list[str]) -> str:
+    name = ", ".join(record[key] for key in keys) or "all rows"
+    half_life = record["half_life_days"]
+    interval = f"{_three(record['half_life_low_days'])} to {_three(record['half_life_high_days'])}"
+    told = f"half-life {_three(half_life)} days ({interval})" if half_life else "no half-life"
+    return f"{name}: {told}, {record['points']} points {record['flag'].replace('_', ' ')}".rstrip()
+
+
+def _three(number: str) -> str:
+    return f"{float(number):.3g}" if number else "not finite"
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            rows = [dict(row) for row in csv.DictReader(stream)]
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise TableError(f"the table cannot be read ({problem})", file=path, remedy="give a CSV in UTF-8") from None
+    if not rows:
+        raise TableError("the table holds no rows", file=path, remedy="give a CSV with a header and rows")
+    return rows
