@@ -67,7 +67,8 @@ def test_a_turned_and_flipped_animal_is_aligned_by_what_its_scans_share(modality
     # A tenth of a voxel: the simulated edges are soft and the noise is low.
     assert error_mm(found.moving_from_fixed, here, there) < 0.1
     assert found.verdict is Verdict.GOOD, found.reason
-    assert found.metric_after > found.metric_before
+    assert found.images is not None
+    assert found.images.after > found.images.before
     assert (found.moving_from_fixed.source_frame, found.moving_from_fixed.target_frame) == ("day 0", "day 1")
     assert found.moving_from_fixed.is_rigid
     assert said[0] == 0.0

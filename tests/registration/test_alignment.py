@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from napari_mpi_track.errors import AlignmentError, FrameMismatchError, OutputExistsError
+from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.registration.alignment import (
     Alignment,
@@ -18,6 +19,7 @@ from napari_mpi_track.registration.alignment import (
     rotation_from_vector,
     save_alignment,
 )
+from napari_mpi_track.registration.evidence import FiducialEvidence, ImageEvidence
 
 
 def some_alignment(seed: int, source: str = "ct", target: str = "mpi", verdict: Verdict = Verdict.GOOD) -> Alignment:
@@ -31,8 +33,14 @@ def some_alignment(seed: int, source: str = "ct", target: str = "mpi", verdict: 
         reason="four fiducials",
         error_covariance=factor @ factor.T,
         centre_mm=rng.uniform(-20, 20, 3),
-        fiducial_rms_mm=0.1,
-        pairs=(("a", "1"), ("b", "2")),
+        images=ImageEvidence("mutual information", 0.1, 0.5, (0.2, 0.5), 0.3, 12.0, 0.9, None),
+        fiducials=FiducialEvidence(
+            Points(["a", "b"], rng.standard_normal((2, 3)), source),
+            Points(["1", "2"], rng.standard_normal((2, 3)), target),
+            np.array([0.1, 0.2]),
+            np.array([np.nan, 0.3]),
+        ),
+        measured_at="2026-03-01T09:30:00+01:00",
         expected_target_error_mm=0.07,
         seconds=1.5,
         warnings=("said",),
@@ -49,6 +57,13 @@ def test_a_saved_alignment_comes_back_to_the_last_bit(tmp_path: Path) -> None:
             if name == "moving_from_fixed":
                 assert np.array_equal(one.target_from_source, other.target_from_source)
                 assert (one.source_frame, one.target_frame) == (other.source_frame, other.target_frame)
+            elif name == "fiducials":
+                assert one.pairs == other.pairs
+                for side in ("fixed", "moving"):
+                    assert np.array_equal(getattr(one, side).positions_mm, getattr(other, side).positions_mm)
+                    assert getattr(one, side).frame == getattr(other, side).frame
+                assert np.array_equal(one.residuals_mm, other.residuals_mm)
+                assert np.array_equal(one.leave_one_out_mm, other.leave_one_out_mm, equal_nan=True)
             elif isinstance(one, np.ndarray):
                 assert np.array_equal(one, other)
             else:
@@ -64,10 +79,10 @@ def test_the_saved_transform_maps_fixed_to_moving_points_in_itk(tmp_path: Path) 
 
 
 def test_what_is_not_known_is_null_in_the_file(tmp_path: Path) -> None:
-    alignment = Alignment(Transform.identity(), "frame", metric_after=float("nan"))
+    alignment = Alignment(Transform.identity(), "frame", images=ImageEvidence("correlation", 0.0, float("nan")))
     save_alignment(alignment, tmp_path / "t.tfm")
     stated = json.loads((tmp_path / "t.json").read_text())
-    assert stated["metric_after"] is None
+    assert stated["images"]["after"] is None
     assert stated["error_covariance"] is None
 
 

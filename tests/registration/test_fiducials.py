@@ -90,7 +90,8 @@ def test_points_of_shared_names_are_paired_by_name_in_any_order() -> None:
     fixed = Points(["a", "b", "c", "d"], LAYOUT)
     moving = Points(["d", "a", "c", "b"], pose.map(LAYOUT)[[3, 0, 2, 1]])
     found = align_fiducials(markers_given(fixed), markers_given(moving))
-    assert found.pairs == (("a", "a"), ("b", "b"), ("c", "c"), ("d", "d"))
+    assert found.fiducials is not None
+    assert found.fiducials.pairs == (("a", "a"), ("b", "b"), ("c", "c"), ("d", "d"))
     np.testing.assert_allclose(found.moving_from_fixed.target_from_source, pose.target_from_source, atol=1e-9)
 
 

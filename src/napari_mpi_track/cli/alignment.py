@@ -103,8 +103,8 @@ def align(
     for warning in alignment.warnings:
         note(warning)
     typer.echo(f"{alignment.verdict}: {alignment.reason}")
-    if alignment.fiducial_rms_mm is not None:
-        typer.echo(f"{len(alignment.pairs)} fiducial pairs, {alignment.fiducial_rms_mm:.3g} mm rms")
+    if alignment.fiducials is not None:
+        typer.echo(f"{len(alignment.fiducials.pairs)} fiducial pairs, {alignment.fiducials.rms_mm:.3g} mm rms")
     if alignment.expected_target_error_mm is not None:
         typer.echo(f"expected error at the body's centre {alignment.expected_target_error_mm:.2g} mm")
 
@@ -122,11 +122,21 @@ def _mask(path: Path, scan: Any) -> Any:
 
 
 def _summary(alignment: Any) -> dict[str, Any]:
-    names = (
-        "method", "model", "metric_before", "metric_after", "fiducial_rms_mm", "expected_target_error_mm", "pairs",
-        "verdict", "reason", "seconds", "warnings",
-    )  # fmt: skip
-    return {name: getattr(alignment, name) for name in names}
+    images, fiducials = alignment.images, alignment.fiducials
+    return {
+        "method": alignment.method,
+        "model": alignment.model,
+        "metric_before": None if images is None else images.before,
+        "metric_after": None if images is None else images.after,
+        "fiducial_rms_mm": None if fiducials is None else fiducials.rms_mm,
+        "leave_one_out_mm": None if fiducials is None else fiducials.leave_one_out_rms_mm,
+        "expected_target_error_mm": alignment.expected_target_error_mm,
+        "pairs": [] if fiducials is None else fiducials.pairs,
+        "verdict": alignment.verdict,
+        "reason": alignment.reason,
+        "seconds": alignment.seconds,
+        "warnings": alignment.warnings,
+    }
 
 
 def apply(

@@ -62,7 +62,8 @@ class PointSpread:
         for axis, (count, spacing, fwhm) in enumerate(zip(grid.shape, grid.spacing_mm, self.fwhm_mm, strict=True)):
             if fwhm > 0 and count > 1:
                 kernel = self._kernel(count, float(spacing), float(fwhm))
-                blurred = np.moveaxis(np.tensordot(kernel, blurred, axes=(1, axis)), 0, axis)
+                product = np.asarray(np.tensordot(kernel, blurred, axes=(1, axis)), dtype=np.float64)
+                blurred = np.moveaxis(product, 0, axis)
         return blurred
 
     def _kernel(self, count: int, spacing: float, fwhm: float) -> NDArray[np.float64]:

@@ -201,7 +201,7 @@ class Plateau:
 
     @staticmethod
     def _shape(since: Floats, rate: Floats, part: Floats) -> Floats:
-        return (1.0 - part[:, None]) * np.exp(-rate[:, None] * since) + part[:, None]
+        return np.asarray((1.0 - part[:, None]) * np.exp(-rate[:, None] * since) + part[:, None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +259,8 @@ class Biexponential:
     @staticmethod
     def _shape(since: Floats, half: Floats, part: Floats, ratio: Floats) -> Floats:
         fast = (_fast_exponent(part, ratio) / half)[:, None]
-        return part[:, None] * np.exp(-fast * since) + (1.0 - part[:, None]) * np.exp(-ratio[:, None] * fast * since)
+        slow = (1.0 - part[:, None]) * np.exp(-ratio[:, None] * fast * since)
+        return np.asarray(part[:, None] * np.exp(-fast * since) + slow)
 
 
 def _fast_exponent(part: Floats, ratio: Floats) -> Floats:

@@ -224,7 +224,8 @@ class _SceneSetter:
                 progress=self._part(0.3, 0.5),
             )
         self._record(alignment, "MPI", "anatomy")
-        return alignment, alignment.moving_points or self._given_points(self.timepoint.mpi_fiducials, mpi)
+        paired = None if alignment.fiducials is None else alignment.fiducials.moving
+        return alignment, paired or self._given_points(self.timepoint.mpi_fiducials, mpi)
 
     def _given(self, path: Path, fixed: Volume, moving: Volume) -> Alignment:
         alignment = load_alignment(path)
@@ -266,9 +267,9 @@ class _SceneSetter:
                 alignment.model,
                 str(alignment.verdict),
                 alignment.reason,
-                alignment.fiducial_rms_mm,
+                None if alignment.fiducials is None else alignment.fiducials.rms_mm,
                 alignment.expected_target_error_mm,
-                alignment.metric_after,
+                None if alignment.images is None else alignment.images.after,
                 f"transforms/{name}.tfm",
             )
         )

@@ -71,7 +71,7 @@ class PolynomialReceiver(Receiver):
         signal = np.asarray(true_signal, dtype=np.float64)
         end = self._end()
         inside = self._polynomial(np.clip(signal, 0.0, end))
-        return inside + np.minimum(signal, 0.0) + self._slope(end) * np.maximum(signal - end, 0.0)
+        return np.asarray(inside + np.minimum(signal, 0.0) + self._slope(end) * np.maximum(signal - end, 0.0))
 
     def true(self, measured_signal: ArrayLike) -> NDArray[np.float64]:
         """Return the true signal behind a reading: the inverse of :meth:`measured`."""

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from napari_mpi_track.errors import AlignmentError, OutputExistsError
 from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
+from napari_mpi_track.registration.evidence import FiducialEvidence, ImageEvidence
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 class Verdict(StrEnum):
@@ -49,17 +50,14 @@ class Alignment:
         translation (mm). ``None`` where the error is not known.
     centre_mm
         LPS point of the fixed frame, mm, shape (3,), that rotations of the error turn about.
-    fiducial_rms_mm
-        Root mean square distance of the paired fiducials after alignment, mm. It does not predict the error
-        elsewhere.
-    pairs
-        Names of the fiducials paired, (fixed, moving).
-    moving_points
-        Where the paired fiducials were found in the moving scan, in its frame; not kept in the saved file.
     expected_target_error_mm
         Expected root mean square error at the body's centre, mm.
-    metric_before, metric_after
-        Image similarity before and after, larger is better (mutual information in nats, or correlation).
+    images
+        How alike the scans are, where they were compared.
+    fiducials
+        The paired fiducials, where there are any; of a chain, those of its one step that has some.
+    measured_at
+        When the moving scan (or the phantom, of a bed's transform) was acquired, ISO 8601; ``None`` if not known.
     seconds
         Time it took.
     warnings
@@ -73,14 +71,12 @@ class Alignment:
     reason: str = ""
     error_covariance: NDArray[np.float64] | None = None
     centre_mm: NDArray[np.float64] = (0.0, 0.0, 0.0)  # type: ignore[assignment]
-    fiducial_rms_mm: float | None = None
-    pairs: tuple[tuple[str, str], ...] = ()
     expected_target_error_mm: float | None = None
-    metric_before: float | None = None
-    metric_after: float | None = None
+    images: ImageEvidence | None = None
+    fiducials: FiducialEvidence | None = None
+    measured_at: str | None = None
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
-    moving_points: Points | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "verdict", Verdict(self.verdict))
@@ -90,7 +86,6 @@ class Alignment:
             if covariance.shape != (6, 6) or not np.all(np.isfinite(covariance)):
                 raise AlignmentError("the error of an alignment needs a finite 6x6 covariance")
             object.__setattr__(self, "error_covariance", frozen(covariance))
-        object.__setattr__(self, "pairs", tuple((str(a), str(b)) for a, b in self.pairs))
         object.__setattr__(self, "warnings", tuple(self.warnings))
 
     __getstate__ = get_state
@@ -185,7 +180,7 @@ def chain(outer: Alignment, inner: Alignment) -> Alignment:
         reason="; ".join(reason for reason in (inner.reason, outer.reason) if reason),
         error_covariance=covariance,
         centre_mm=inner.centre_mm,
-        fiducial_rms_mm=_only(inner.fiducial_rms_mm, outer.fiducial_rms_mm),
+        fiducials=_only(inner.fiducials, outer.fiducials),
         seconds=(inner.seconds or 0.0) + (outer.seconds or 0.0),
         warnings=warnings,
     )
@@ -198,8 +193,8 @@ def _wider(first: str, second: str) -> str:
     return max(first, second, key=("rigid", "similarity", "affine").index)
 
 
-def _only(first: float | None, second: float | None) -> float | None:
-    """Return the one number there is; two fiducial errors of different steps are not one number."""
+def _only(first: FiducialEvidence | None, second: FiducialEvidence | None) -> FiducialEvidence | None:
+    """Return the evidence of the one step that has some; fiducials of two steps are not one set."""
     return first if second is None else second if first is None else None
 
 
@@ -257,14 +252,38 @@ def _as_json(alignment: Alignment, transform_name: str) -> dict[str, Any]:
         "reason": alignment.reason,
         "error_covariance": None if covariance is None else covariance.tolist(),
         "centre_mm": alignment.centre_mm.tolist(),
-        "fiducial_rms_mm": _finite(alignment.fiducial_rms_mm),
-        "pairs": [list(pair) for pair in alignment.pairs],
         "expected_target_error_mm": _finite(alignment.expected_target_error_mm),
-        "metric_before": _finite(alignment.metric_before),
-        "metric_after": _finite(alignment.metric_after),
+        "images": _images_as_json(alignment.images),
+        "fiducials": _fiducials_as_json(alignment.fiducials),
+        "measured_at": alignment.measured_at,
         "seconds": _finite(alignment.seconds),
         "warnings": list(alignment.warnings),
     }
+
+
+def _images_as_json(images: ImageEvidence | None) -> dict[str, Any] | None:
+    if images is None:
+        return None
+    stated = {field.name: getattr(images, field.name) for field in fields(ImageEvidence)}
+    numbers = {name: _finite(value) for name, value in stated.items() if name not in ("metric", "trace")}
+    return {"metric": images.metric, **numbers, "trace": [_finite(value) for value in images.trace]}
+
+
+def _fiducials_as_json(fiducials: FiducialEvidence | None) -> list[dict[str, Any]] | None:
+    if fiducials is None:
+        return None
+    here, there = fiducials.fixed, fiducials.moving
+    return [
+        {
+            "fixed": here.names[k],
+            "moving": there.names[k],
+            "fixed_mm": here.positions_mm[k].tolist(),
+            "moving_mm": there.positions_mm[k].tolist(),
+            "residual_mm": _finite(float(fiducials.residuals_mm[k])),
+            "leave_one_out_mm": _finite(float(fiducials.leave_one_out_mm[k])),
+        }
+        for k in range(len(here))
+    ]
 
 
 def _finite(number: float | None) -> float | None:
@@ -306,10 +325,41 @@ def load_alignment(path: str | Path) -> Alignment:
 
 def _fields(stated: dict[str, Any]) -> dict[str, Any]:
     names: Sequence[str] = (
-        "method", "model", "verdict", "reason", "error_covariance", "centre_mm", "fiducial_rms_mm", "pairs",
-        "expected_target_error_mm", "metric_before", "metric_after", "seconds", "warnings",
+        "method", "model", "verdict", "reason", "error_covariance", "centre_mm", "expected_target_error_mm",
+        "seconds", "warnings",
     )  # fmt: skip
-    return {name: stated[name] for name in names}
+    return {
+        **{name: stated[name] for name in names},
+        "measured_at": stated.get("measured_at"),
+        "images": _images_from_json(stated.get("images")),
+        "fiducials": _fiducials_from_json(stated),
+    }
+
+
+def _images_from_json(stated: dict[str, Any] | None) -> ImageEvidence | None:
+    if stated is None:
+        return None
+    known = {field.name: stated[field.name] for field in fields(ImageEvidence)}
+    for name in ("before", "after"):
+        known[name] = math.nan if known[name] is None else known[name]
+    trace = tuple(math.nan if value is None else value for value in known.pop("trace"))
+    return ImageEvidence(**known, trace=trace)
+
+
+def _fiducials_from_json(stated: dict[str, Any]) -> FiducialEvidence | None:
+    rows = stated.get("fiducials")
+    if rows is None:
+        return None
+
+    def column(name: str) -> NDArray[np.float64]:
+        return np.array([row[name] for row in rows], dtype=np.float64)
+
+    return FiducialEvidence(
+        Points([row["fixed"] for row in rows], column("fixed_mm"), stated["fixed_frame"]),
+        Points([row["moving"] for row in rows], column("moving_mm"), stated["moving_frame"]),
+        column("residual_mm"),
+        column("leave_one_out_mm"),
+    )
 
 
 def _read_transform(path: Path) -> Transform:

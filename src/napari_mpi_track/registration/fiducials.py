@@ -13,6 +13,7 @@ from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict, movement_jacobian
 from napari_mpi_track.registration.blobs import Blob, find_blobs
 from napari_mpi_track.registration.closed_form import closed_form
+from napari_mpi_track.registration.evidence import FiducialEvidence
 from napari_mpi_track.registration.pairing import Candidates, Pairing, pair_by_distances
 
 # Nothing is known of how given points were placed until their residual is; about half a voxel of a mouse scan.
@@ -134,7 +135,13 @@ def align_fiducials(
     centre = np.average(here, axis=0, weights=weights) if centre is None else centre
     marker_covariances = _in_fixed_frame(known, linear)
     marker_covariances = marker_covariances * _inflation(fixed, moving, residual, marker_covariances, linear, model)
-    rms = float(np.sqrt(np.mean(np.sum(residual**2, axis=1))))
+    evidence = FiducialEvidence(
+        Points([fixed.points.names[i] for i in first], here, fixed.points.frame),
+        Points([moving.points.names[j] for j in second], there, moving.points.frame),
+        np.linalg.norm(residual, axis=1),
+        _leave_one_out(here, there, weights, model),
+    )
+    rms = evidence.rms_mm
     covariance = error_covariance(here, marker_covariances, weights, centre)
     error = float(np.sqrt(np.trace(covariance[3:, 3:])))
     verdict, reason = _judged(pairing, len(first), rms, error)
@@ -148,11 +155,9 @@ def align_fiducials(
         # Of an ambiguous pairing the error is that of the wrong one, which no marker's own error tells.
         error_covariance=None if is_ambiguous else covariance,
         centre_mm=centre,
-        fiducial_rms_mm=rms,
-        pairs=tuple((fixed.points.names[i], moving.points.names[j]) for i, j in zip(first, second, strict=True)),
+        fiducials=evidence,
         expected_target_error_mm=None if is_ambiguous else error,
         warnings=_warnings(here, pairing, fixed, moving, rms),
-        moving_points=Points([moving.points.names[j] for j in second], there, moving.points.frame),
     )
 
 
@@ -172,6 +177,30 @@ def error_covariance(
     middle = np.einsum("n,nij,nik,nkl->jl", weights**2, moves, marker_covariances_mm2, moves)
     covariance = normal @ middle @ normal
     return np.asarray((covariance + covariance.T) / 2)
+
+
+def _leave_one_out(
+    here: NDArray[np.float64], there: NDArray[np.float64], weights: NDArray[np.float64], model: str
+) -> NDArray[np.float64]:
+    """Return how far each pair lies apart under the alignment of all the others, mm, shape (n,); NaN for three."""
+    errors = np.full(len(here), np.nan)
+    if len(here) < 4:
+        return errors
+    for k in range(len(here)):
+        rest = np.arange(len(here)) != k
+        if _are_on_a_line(here[rest]) or _are_on_a_line(there[rest]):
+            continue
+        linear, translation = closed_form(
+            here[rest][None], there[rest][None], weights[rest], scaled=model == "similarity"
+        )
+        errors[k] = float(np.linalg.norm(here[k] @ linear[0].T + translation[0] - there[k]))
+    return errors
+
+
+def _are_on_a_line(points: NDArray[np.float64]) -> bool:
+    """Return whether the points lie on a line, so that the turn about it is unknown."""
+    spreads = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    return bool(spreads[1] < max(0.02 * spreads[0], 0.1))
 
 
 def _paired_by_name(fixed: Markers, moving: Markers) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
@@ -194,8 +223,7 @@ def _paired_by_distances(fixed: Markers, moving: Markers, model: str) -> Pairing
 
 def _require_a_triangle(here: NDArray[np.float64], there: NDArray[np.float64]) -> None:
     for side, points in (("fixed", here), ("moving", there)):
-        spreads = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
-        if spreads[1] < max(0.02 * spreads[0], 0.1):
+        if _are_on_a_line(points):
             raise AlignmentError(
                 f"the {len(points)} fiducials of the {side} scan lie on one line, so the turn about it is unknown",
                 remedy="add a fiducial off that line, or align by another method",

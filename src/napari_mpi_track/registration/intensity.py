@@ -13,6 +13,7 @@ from napari_mpi_track.errors import AlignmentError, AlignmentRefusedError, Measu
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict, rotation_from_vector
+from napari_mpi_track.registration.evidence import ImageEvidence
 from napari_mpi_track.registration.poses import (
     apart,
     axis_aligned_rotations,
@@ -35,6 +36,8 @@ _JUDGED_VOXELS = 400_000
 _JUDGED_SAMPLES = 40_000
 # The error of simulated mice's alignments, per axis, as a part of the finest level's voxel (benchmarks/alignment).
 _VOXEL_PART = 0.1
+
+_METRICS = {True: "correlation", False: "mutual information"}
 
 Matrix = NDArray[np.float64]
 Progress = Callable[[float, str], None]
@@ -121,8 +124,7 @@ def align_intensity(
         error_covariance=_covariance(_VOXEL_PART * voxel, search.radius),
         centre_mm=search.centre,
         expected_target_error_mm=float(np.sqrt(3) * _VOXEL_PART * voxel),
-        metric_before=found.metric_before,
-        metric_after=found.metric_after,
+        images=_evidence(found, same),
         warnings=(f"the error is not measured: {_VOXEL_PART} of a voxel per axis, as in simulated animals",),
     )
 
@@ -149,8 +151,9 @@ def align_moments(fixed: Volume, moving: Volume, fixed_mask: NDArray[Any] | None
         verdict=Verdict.DOUBTFUL,
         reason=f"centres and principal axes of the bodies only; they overlap by {coarse.body_overlap(best):.2f}",
         centre_mm=centre,
-        metric_before=coarse.metric(np.eye(4)),
-        metric_after=coarse.metric(best),
+        images=ImageEvidence(
+            _METRICS[same], coarse.metric(np.eye(4)), coarse.metric(best), body_overlap=coarse.body_overlap(best)
+        ),
         warnings=("the error of an alignment by moments is not known",),
     )
 
@@ -354,7 +357,7 @@ class _Found:
 
 
 def _judged(found: _Found, same: bool) -> tuple[Verdict, str]:
-    name = "correlation" if same else "mutual information"
+    name = _METRICS[same]
     second = "no other pose" if found.runner_up is None else f"next best pose {found.runner_up:.3f}"
     told = f"{name} {found.metric_after:.3f} ({second}), bodies overlap by {found.overlap:.2f}"
     if found.overlap < 0.4 or found.metric_after < (0.2 if same else 0.03):
@@ -369,6 +372,16 @@ def _judged(found: _Found, same: bool) -> tuple[Verdict, str]:
     if found.metric_after < found.metric_before:
         return Verdict.DOUBTFUL, f"{told}; the scans were more alike before ({found.metric_before:.3f})"
     return Verdict.GOOD, told
+
+
+def _evidence(found: _Found, same: bool) -> ImageEvidence:
+    return ImageEvidence(
+        _METRICS[same],
+        found.metric_before,
+        found.metric_after,
+        runner_up=found.runner_up,
+        body_overlap=found.overlap,
+    )
 
 
 def _covariance(sd_mm: float, radius: float) -> NDArray[np.float64]:
