@@ -1,7 +1,8 @@
 """From a signal to cells (or iron), with an interval that covers what it says."""
 
 from dataclasses import dataclass
-from math import hypot, sqrt
+from functools import lru_cache
+from math import hypot, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ NO_FINITE_INTERVAL = "no_finite_interval"
 _FLAGS = (BELOW_DETECTION, ABOVE_CALIBRATION, NO_FINITE_INTERVAL)
 # Every combination of flags as text, indexed by its bits.
 _FLAG_TEXTS = np.array([";".join(f for i, f in enumerate(_FLAGS) if bits >> i & 1) for bits in range(8)], dtype=object)
+
+# So many signals at a time stay in the processor's cache.
+_BLOCK = 16_384
+_FEW, _TABLE = 1000, 4000
 
 INTERCEPT = "calibration:intercept"
 SLOPE = "calibration:slope"
@@ -96,34 +101,59 @@ def count_cells(
     limits stop at 0, which leaves the coverage as it is.
     """
     y, own, detection = _checked(signals, own_sd, replicates, level, detection_signal)
+    shape = np.broadcast_shapes(y.shape, own.shape, detection.shape)
+    given = [part.ravel() if part.size == 1 else np.broadcast_to(part, shape).ravel() for part in (y, own, detection)]
+    numbers, bits = np.empty((3, prod(shape))), np.empty(prod(shape), dtype=np.uint8)
+    for start in range(0, bits.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        signal, own_of, least = (part if part.size == 1 else part[block] for part in given)
+        bits[block] = _read_block(calibration, signal, own_of, least, replicates, level, numbers[:, block])
+    flag = _FLAG_TEXTS[bits]
+    for made in (numbers, flag):
+        # Nobody else holds them: frozen here, they need no copy to be so.
+        made.flags.writeable = False
+    value, low, high = (part.reshape(shape) for part in numbers)
+    return CellCounts(y, value, low, high, flag.reshape(shape))
+
+
+def _read_block(
+    calibration: Calibration,
+    y: NDArray[np.float64],
+    own: NDArray[np.float64],
+    detection: NDArray[np.float64],
+    replicates: int,
+    level: float,
+    numbers: NDArray[np.float64],
+) -> NDArray[Any]:
+    """Write value, low and high of a block of signals into ``numbers``, shape (3, n); return the bits of its flags."""
     a, b = calibration.intercept, calibration.slope
     (aa, ab), (_, bb) = calibration.covariance
+    value, low, high = numbers
     distance = y - a
-    value = distance / b
+    np.divide(distance, b, out=value)
     sample_variance = _sample_variance(calibration, y, value) / replicates
-    t = _t_quantile(calibration, y, value, sample_variance, own, level)
-    t_squared = t * t
+    t_squared = np.square(_t_quantile(calibration, y, value, sample_variance, own, level))
     curvature = b * b - t_squared * bb
     centre = b * distance + t_squared * ab
     constant = distance * distance - t_squared * (sample_variance + own * own + aa)
-    has_interval = curvature > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         half = np.sqrt(np.maximum(centre * centre - curvature * constant, 0.0)) / curvature
         middle = centre / curvature
-    is_finite = has_interval & np.isfinite(y)
-    low = np.where(is_finite, np.maximum(middle - half, 0.0), np.nan)
-    high = np.where(is_finite, np.maximum(middle + half, 0.0), np.nan)
+        np.maximum(middle - half, 0.0, out=low)
+        np.maximum(middle + half, 0.0, out=high)
+    is_open = ~((curvature > 0) & np.isfinite(y))
+    if is_open.any():
+        low[is_open] = high[is_open] = np.nan
 
-    decision = calibration.decision_signal(replicates)
-    threshold = np.maximum(decision, detection)
+    threshold = np.maximum(calibration.decision_signal(replicates), detection)
     is_below = y < threshold
+    bits = (value > calibration.x_range[1]) * 2 + is_open * 4
     if is_below.any():
-        value = np.where(is_below, np.nan, value)
-        low = np.where(is_below, 0.0, low)
         # A signal far below the line says no more than a blank does: the bound is never under the threshold.
-        high = np.where(is_below, np.maximum(high, (threshold - a) / b), high)
-    bits = is_below * 1 + ((value > calibration.x_range[1]) & ~is_below) * 2 + (~is_finite & ~is_below) * 4
-    return CellCounts(y, value, low, high, _FLAG_TEXTS[bits])
+        bound = np.maximum(high, (threshold - a) / b)
+        value[is_below], low[is_below], bits[is_below] = np.nan, 0.0, 1
+        np.copyto(high, bound, where=is_below)
+    return np.asarray(bits)
 
 
 def cell_estimate(signal: Estimate, calibration: Calibration, *, replicates: int = 1) -> Estimate:
@@ -183,12 +213,24 @@ def _t_quantile(
     by_line = sample_variance + np.maximum(calibration.line_variance_at(np.maximum(x, 0.0)), 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = np.square(by_line / (by_line + own * own)) / degrees
-    inverse = np.nan_to_num(inverse, nan=0.0)
-    if inverse.size < 1000:
+    inverse = np.nan_to_num(np.atleast_1d(inverse), nan=0.0)
+    if inverse.size < _FEW:
         return stdtrit(1.0 / np.maximum(inverse, 1e-12), probability)
-    # t is smooth in 1/degrees: a table of it is as good to 1e-6 and a hundred times as fast.
-    table = np.linspace(0.0, float(inverse.max()), 4001)
-    return np.interp(inverse, table, stdtrit(1.0 / np.maximum(table, 1e-12), probability))
+    table, steps = _quantiles(probability)
+    inverse *= _TABLE
+    below = inverse.astype(np.intp)
+    inverse -= below
+    return table[below] + inverse * steps[below]
+
+
+@lru_cache(maxsize=8)
+def _quantiles(probability: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return t over 1/degrees of freedom from 0 to 1, and its steps: smooth, so that a table is as good to 1e-6."""
+    from scipy.special import stdtrit
+
+    inverse = np.linspace(0.0, 1.0, _TABLE + 1)
+    t: NDArray[np.float64] = np.asarray(stdtrit(1.0 / np.maximum(inverse, 1e-12), probability), dtype=np.float64)
+    return t, np.diff(t, append=t[-1])
 
 
 def _checked(

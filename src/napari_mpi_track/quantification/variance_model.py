@@ -15,6 +15,9 @@ _SHARE_TOLERANCE = 1e-7
 _NO_SHARE = 1e-4
 # Below this share of the variance at the mean signal the constant part would let one blank rule the line.
 _LEAST_CONSTANT_SHARE = 1e-6
+_TINY = float(np.finfo(float).tiny)
+# The share is searched through its logit: both ends matter, and each is a plateau.
+_SHARES = np.concatenate([[0.0], 1.0 / (1.0 + np.exp(-np.linspace(-12.0, 12.0, 25))), [1.0 - _LEAST_CONSTANT_SHARE]])
 
 
 class VarianceForm(StrEnum):
@@ -128,7 +131,7 @@ def fit_variance_by_reml(
     for _ in range(_OUTER_ROUNDS):
         relative = np.square(y - fit.residuals)
         relative /= relative.mean()
-        found = _best_share(x, y, relative, through_origin=through_origin)
+        found = _best_share(x, fit.residuals, relative, through_origin=through_origin)
         fit = fit_line(x, y, 1.0 / _shape(found, relative), through_origin=through_origin)
         if abs(found - share) < _SHARE_TOLERANCE:
             break
@@ -136,31 +139,65 @@ def fit_variance_by_reml(
     return fit, _variance_of(x, fit, found, relative, float(np.mean(np.square(y - fit.residuals))), through_origin)
 
 
-def _shape(share: float, relative: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(max(1.0 - share, _LEAST_CONSTANT_SHARE) + share * relative)
+def _shape(share: Any, relative: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((1.0 - share) + share * relative)
 
 
 def _best_share(
-    x: NDArray[np.float64], y: NDArray[np.float64], relative: NDArray[np.float64], *, through_origin: bool
+    x: NDArray[np.float64], residuals: NDArray[np.float64], relative: NDArray[np.float64], *, through_origin: bool
 ) -> float:
-    from scipy.optimize import minimize_scalar
+    """Return the share of least deviance: the best of a grid, refined to where the deviance stands still."""
+    from scipy.optimize import brentq
 
-    def deviance(share: float) -> float:
-        shape = _shape(share, relative)
-        fit = fit_line(x, y, 1.0 / shape, through_origin=through_origin)
-        (aa, ab), (_, bb) = fit.unscaled_covariance
-        log_information = -np.log(bb) if through_origin else -np.log(aa * bb - ab * ab)
-        scale = max(fit.weighted_ss, np.finfo(float).tiny)
-        return float(fit.degrees_of_freedom * np.log(scale) + np.sum(np.log(shape)) + log_information)
+    # In units of its largest x the sums of squares are far from any overflow.
+    samples = (x / np.abs(x).max(), residuals, relative)
+    deviances, slopes = _deviance(_SHARES, *samples, through_origin=through_origin)
+    best = int(np.argmin(deviances))
+    low, high = (best, best + 1) if slopes[best] < 0 else (best - 1, best)
+    if low < 0 or high >= _SHARES.size or not slopes[low] < 0 < slopes[high]:
+        return float(_SHARES[best])
 
-    # The share is searched through its logit: both ends matter, and each is a plateau.
-    logits = np.linspace(-12.0, 12.0, 25)
-    shares = np.concatenate([[0.0], 1.0 / (1.0 + np.exp(-logits)), [1.0]])
-    values = [deviance(share) for share in shares]
-    best = int(np.argmin(values))
-    low, high = shares[max(best - 1, 0)], shares[min(best + 1, shares.size - 1)]
-    refined = minimize_scalar(deviance, bounds=(low, high), method="bounded", options={"xatol": 1e-9})
-    return float(refined.x) if refined.fun < values[best] else float(shares[best])
+    def slope(share: float) -> float:
+        return float(_deviance(share, *samples, through_origin=through_origin)[1])
+
+    return float(brentq(slope, _SHARES[low], _SHARES[high], xtol=1e-12, rtol=1e-9))
+
+
+def _deviance(
+    shares: Any,
+    x: NDArray[np.float64],
+    residuals: NDArray[np.float64],
+    relative: NDArray[np.float64],
+    *,
+    through_origin: bool,
+) -> tuple[Any, Any]:
+    """Return twice the negative restricted log-likelihood of every share and its slope by the share, shaped as shares.
+
+    ``residuals`` are those of any line: the best one through them is taken off.
+    """
+    share = np.asarray(shares)[..., None]
+    shape = _shape(share, relative)
+    rising = relative - 1.0
+    weights = 1.0 / shape
+    away, left, sums = x, residuals, 1.0
+    if not through_origin:
+        sums = np.vecdot(weights, 1.0 + 0.0 * x)
+        away = x - np.asarray((weights @ x) / sums)[..., None]
+        left = residuals - np.asarray((weights @ residuals) / sums)[..., None]
+    leaning = weights * away
+    spread = np.vecdot(leaning, away)
+    left = left - np.asarray(np.vecdot(leaning, left) / spread)[..., None] * away
+    weighted = weights * left
+    scale = np.maximum(np.vecdot(weighted, left), _TINY)
+    degrees = x.size - (1 if through_origin else 2)
+    # Each is d log / d share: of the determinant of V, of the sum of squares, and of the information on the line.
+    slope = (
+        np.vecdot(weights, rising)
+        - degrees * np.vecdot(np.square(weighted), rising) / scale
+        - np.vecdot(np.square(leaning), rising) / spread
+    )
+    deviance = degrees * np.log(scale) + np.log(shape).sum(axis=-1) + np.log(spread) + np.log(sums)
+    return deviance, slope if through_origin else slope - np.vecdot(np.square(weights), rising) / sums
 
 
 def _variance_of(
@@ -173,18 +210,13 @@ def _variance_of(
 ) -> VarianceModel:
     scale = fit.weighted_ss / fit.degrees_of_freedom
     shape = _shape(share, relative)
-    constant, slope = scale * float(max(1.0 - share, _LEAST_CONSTANT_SHARE)), scale * share
+    constant, slope = scale * (1.0 - share), scale * share
     design = x[:, None] if through_origin else np.column_stack([np.ones_like(x), x])
-    inverse = np.diag(1.0 / shape)
-    weighted = inverse @ design
-    projector = inverse - weighted @ np.linalg.solve(design.T @ weighted, weighted.T)
-    by_constant, by_slope = projector, projector * relative[None, :]
-    information = 0.5 * np.array(
-        [
-            [np.sum(by_constant * by_constant.T), np.sum(by_constant * by_slope.T)],
-            [np.sum(by_slope * by_constant.T), np.sum(by_slope * by_slope.T)],
-        ]
-    )
+    weighted = design / shape[:, None]
+    projector = np.diag(1.0 / shape) - weighted @ np.linalg.solve(design.T @ weighted, weighted.T)
+    # tr(P D P E) of diagonal D and E is d' P^2 e, P squared element by element.
+    parts = np.stack([np.ones_like(relative), relative])
+    information = 0.5 * parts @ np.square(projector) @ parts.T
     # At its edge the relative part is not free, and the constant one has all the degrees of freedom.
     is_constant = share < _NO_SHARE
     covariance = np.diag([1.0 / information[0, 0], 0.0]) if is_constant else np.linalg.pinv(information)
