@@ -15,11 +15,14 @@ from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict
+from napari_mpi_track.registration.evidence import AlignmentStep
 from napari_mpi_track.registration.fiducials import Markers, align_fiducials, markers_from, markers_given
 
 AlignmentMethod = Literal["auto", "frame", "fiducials", "intensity", "moments"]
 METHODS: tuple[str, ...] = ("auto", "frame", "fiducials", "intensity", "moments")
-MODELS: tuple[str, ...] = ("rigid", "similarity")
+MODELS: tuple[str, ...] = ("rigid", "similarity", "affine", "bspline")
+Effort = Literal["thorough", "fast"]
+EFFORTS: tuple[str, ...] = ("thorough", "fast")
 
 
 def align(
@@ -33,8 +36,10 @@ def align(
     fixed_mask: NDArray[Any] | None = None,
     initial: Transform | None = None,
     seed: int = 0,
+    effort: Effort | str = "thorough",
     progress: Callable[[float, str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
+    on_step: Callable[[AlignmentStep], None] | None = None,
 ) -> Alignment:
     """Return where the points of ``fixed`` lie in ``moving``, with the evidence for it.
 
@@ -48,7 +53,7 @@ def align(
         a rough start. "auto": fiducials when points are given or one scan is MPI, frame when both scans name the
         same one, intensity otherwise.
     model
-        "rigid", or "similarity" for fiducials.
+        "rigid", "similarity" (one scale), "affine" or "bspline" (the last two by intensity only).
     fixed_points, moving_points
         Fiducials, in the frame of their scan.
     fixed_mask
@@ -57,10 +62,14 @@ def align(
         A transform to start from (intensity); the search over poses is then left out.
     seed
         Of the sampling (intensity).
+    effort
+        "thorough", or "fast": fewer samples on coarser images, for a third of the time (intensity).
     progress
         Called with the part done (0 to 1) and what is being done.
     should_stop
         Asked now and then; when it says yes, ``AlignmentError`` is raised.
+    on_step
+        Called with every step of the refinement (intensity).
 
     Raises
     ------
@@ -70,10 +79,10 @@ def align(
     started = time.perf_counter()
     if model in ("affine", "bspline"):
         raise AlignmentError(f"the model '{model}' is not there yet", remedy="use rigid or similarity")
-    if method not in METHODS or model not in MODELS:
+    if method not in METHODS or model not in MODELS or effort not in EFFORTS:
         raise AlignmentError(
-            f"no alignment with method '{method}' and model '{model}'",
-            remedy=f"methods are {', '.join(METHODS)}; models {', '.join(MODELS)}",
+            f"no alignment with method '{method}', model '{model}' and effort '{effort}'",
+            remedy=f"methods are {', '.join(METHODS)}; models {', '.join(MODELS)}; efforts {', '.join(EFFORTS)}",
         )
     if fixed_mask is not None and np.shape(fixed_mask) != fixed.grid.shape:
         raise GridMismatchError(f"the mask has shape {np.shape(fixed_mask)}, the fixed scan {fixed.grid.shape}")
@@ -99,6 +108,7 @@ def align(
                 seed=seed,
                 progress=progress,
                 should_stop=should_stop,
+                on_step=on_step,
             )
     transform = found.moving_from_fixed.between(fixed.grid.frame, moving.grid.frame)
     return replace(found, moving_from_fixed=transform, seconds=time.perf_counter() - started)

@@ -8,6 +8,26 @@ from numpy.typing import NDArray
 from napari_mpi_track.errors import AlignmentError
 from napari_mpi_track.imaging.frozen import get_state, set_state
 from napari_mpi_track.imaging.points import Points
+from napari_mpi_track.imaging.transform import Transform
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AlignmentStep:
+    """Where a running alignment stands after one step of its refinement.
+
+    Attributes
+    ----------
+    stage
+        What is being done, for people to read.
+    metric
+        How alike the scans are now; larger is more alike. Values of different stages are of different samples.
+    moving_from_fixed
+        The transform of this step.
+    """
+
+    stage: str
+    metric: float
+    moving_from_fixed: Transform
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from napari_mpi_track.errors import AlignmentError, AlignmentRefusedError, Measu
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict, rotation_from_vector
-from napari_mpi_track.registration.evidence import ImageEvidence
+from napari_mpi_track.registration.evidence import AlignmentStep, ImageEvidence
 from napari_mpi_track.registration.poses import (
     apart,
     axis_aligned_rotations,
@@ -58,10 +58,15 @@ _MANY = _Breadth(24, 0.2, 5)
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """Tells of progress, and stops when asked to."""
+    """Tells of progress and of every step, and stops when asked to."""
 
     progress: Progress | None
     should_stop: Callable[[], bool] | None
+    on_step: Callable[[AlignmentStep], None] | None
+
+    def stepped(self, stage: str, metric: float, matrix: Matrix) -> None:
+        if self.on_step is not None:
+            self.on_step(AlignmentStep(stage, metric, Transform(matrix)))
 
     def at(self, part: float, doing: str) -> None:
         if self.progress is not None:
@@ -82,6 +87,7 @@ def align_intensity(
     seed: int = 0,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
+    on_step: Callable[[AlignmentStep], None] | None = None,
 ) -> Alignment:
     """Return the rigid alignment with the highest correlation (one modality) or mutual information (two).
 
@@ -98,7 +104,7 @@ def align_intensity(
     Mattes et al. 2003, doi:10.1109/TMI.2003.809072. One thread and a fixed seed: the same scans give the same
     bytes.
     """
-    watch = _Watch(progress, should_stop)
+    watch = _Watch(progress, should_stop, on_step)
     watch.at(0.0, "finding the bodies")
     first, second = _pictures(fixed, moving, fixed_mask)
     same = fixed.modality is not None and fixed.modality is moving.modality
@@ -310,6 +316,7 @@ def _refined(
     method.SetInitialTransform(transform, inPlace=True)
 
     def stop_if_asked(running: Any = method) -> None:
+        watch.stepped("refining the best pose", -running.GetMetricValue(), _matrix(transform))
         if watch.is_stopped():
             running.StopRegistration()
 
