@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_mpi_track.longitudinal.analysis import analyse_study, analyse_timepoint, study_calibration
+from napari_mpi_track.longitudinal.analysis import analyse_study, analyse_timepoint
+from napari_mpi_track.longitudinal.conditions import study_calibration
 from napari_mpi_track.longitudinal.measurement import Measurement
 from napari_mpi_track.longitudinal.study_file import load_study
 from napari_mpi_track.simulation.studies import simulate_study

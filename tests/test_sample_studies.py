@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_mpi_track.cli import main
-from napari_mpi_track.longitudinal.analysis import study_calibration
+from napari_mpi_track.longitudinal.conditions import study_calibration
 from napari_mpi_track.longitudinal.study_file import load_study
 from napari_mpi_track.registration.alignment import load_alignment
 

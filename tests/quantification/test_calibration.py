@@ -11,6 +11,7 @@ from napari_mpi_track.quantification.calibration import (
     fit_calibration,
     mismatches,
     require_match,
+    require_needed,
 )
 from napari_mpi_track.quantification.linear_fit import fit_line
 
@@ -249,6 +250,43 @@ def test_every_difference_between_a_scan_and_the_curve_is_named():
     assert "dimensions (calibration: 3, scan: 2)" in text
     assert "scan_mode" not in text
     assert "scan.nii" in text
+
+
+def test_a_named_difference_is_overridden_and_no_other():
+    fit = fit_calibration(
+        LEVELS, simulated(), kind="in-cells", tracer="ProMag", scan_mode="high gain", field_of_view="60 x 60 x 100 mm"
+    )
+    scan = {"tracer": "VivoTrax", "scan_mode": "high speed", "field_of_view": "60x60x100 mm"}
+    [one, two] = require_match(fit, override=["tracer", "scan_mode"], **scan)
+    assert str(one) == "tracer (calibration: ProMag, scan: VivoTrax)"
+    assert two.name == "scan_mode"
+    with pytest.raises(CalibrationMismatchError, match="scan_mode") as raised:
+        require_match(fit, override=["tracer"], **scan)
+    assert "VivoTrax" not in str(raised.value)
+
+
+def test_an_override_of_nothing_is_refused():
+    fit = fit_calibration(LEVELS, simulated(), kind="in-cells", tracer="ProMag")
+    overridden = require_match(fit, override=["tracer"], tracer="VivoTrax")
+    require_needed(["tracer"], overridden)
+    with pytest.raises(CalibrationError, match="nothing differs in batch"):
+        require_needed(["tracer", "batch"], overridden)
+    with pytest.raises(CalibrationError, match="says nothing of colour"):
+        require_match(fit, override=["colour"], tracer="ProMag")
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        ({"iron_per_cell_pg": 0.0}, "iron per cell must be positive"),
+        ({"iron_per_cell_pg": float("nan")}, "iron per cell must be positive"),
+        ({"labelling_efficiency_percent": 101.0}, "between 0 and 100"),
+        ({"viability_percent": -1.0}, "between 0 and 100"),
+    ],
+)
+def test_impossible_facts_of_cells_are_refused(description, words):
+    with pytest.raises(CalibrationError, match=words):
+        fit_calibration(LEVELS, simulated(), kind="in-cells", **description)
 
 
 def test_kinds_are_never_interchangeable():

@@ -21,6 +21,10 @@ CONTRACT_KEYS = {
     "degrees_of_freedom", "r_squared", "n", "x_range", "decision_limit", "detection_limit", "lod_3_3_sd", "loq_10_sd",
     "points", "provenance",
 }  # fmt: skip
+OF_THE_CELLS = {
+    "field_of_view": "60 x 60 x 100 mm", "iron_per_cell_pg": 16.2, "labelling_efficiency_percent": 95.0,
+    "viability_percent": 98.5, "date": "2026-02-11",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -89,6 +93,24 @@ def test_a_saved_calibration_comes_back_the_same_and_holds_what_the_contract_say
     loaded = load_calibration(path)
     assert calibration_to_json(loaded) == calibration_to_json(calibration)
     assert loaded.decision_signal(3) == calibration.decision_signal(3)
+
+
+def test_what_is_known_of_cells_and_scanner_is_kept_and_unknown_is_null(tmp_path, calibration):
+    known = fit_calibration(calibration.x, calibration.signal, kind="in-cells", **OF_THE_CELLS)
+    for curve, expected in ((known, OF_THE_CELLS), (calibration, dict.fromkeys(OF_THE_CELLS))):
+        path = tmp_path / "C.json"
+        save_calibration(curve, path, overwrite=True)
+        written = json.loads(path.read_text())
+        assert {name: written[name] for name in OF_THE_CELLS} == expected
+        assert {name: getattr(load_calibration(path), name) for name in OF_THE_CELLS} == expected
+
+
+def test_a_calibration_written_before_these_were_kept_still_loads(tmp_path, calibration):
+    path = tmp_path / "C.json"
+    save_calibration(calibration, path)
+    old = {name: value for name, value in json.loads(path.read_text()).items() if name not in OF_THE_CELLS}
+    path.write_text(json.dumps(old))
+    assert calibration_to_json(load_calibration(path)) == calibration_to_json(calibration)
 
 
 def test_a_calibration_survives_pickling_and_stays_read_only(calibration):

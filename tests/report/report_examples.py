@@ -28,7 +28,7 @@ CALIBRATION_TABLE = "cells,signal\n" + "".join(
 def example_calibration() -> Calibration:
     rng = np.random.default_rng(7)
     x = np.repeat([0.0, 5e3, 2e4, 1e5], 3)
-    return fit_calibration(x, 1.0 + 0.002 * x + rng.normal(0, 1, x.size), kind="in-cells", tracer="ProMag")
+    return fit_calibration(x, 1.0 + 0.002 * x + rng.normal(0, 1, x.size), kind="in-cells", tracer="ProMag", batch="B7")
 
 
 def example_study(folder: Path, subjects: tuple[str, ...] = ("m01", "m02")) -> Study:

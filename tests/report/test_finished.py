@@ -27,6 +27,8 @@ def example_finished() -> FinishedTimepoint:
         {"a.tfm": b"#Insight\0\xff", "a.json": b"{}"},
         (overlay,),
         {"MPI": SignalUnits("a.u.", "a.u. mm³")},
+        ("PET: 89Zr, half-life 78.4 h",),
+        ("tracer (calibration: ProMag, scan: VivoTrax)",),
     )
 
 
@@ -35,7 +37,8 @@ def test_a_finished_timepoint_comes_back_number_for_number(tmp_path: Path) -> No
     keep(finished, "key", tmp_path)
     found = find_finished("key", [tmp_path])
     assert found is not None
-    for name in ("subject", "day", "alignments", "budget", "warnings", "failures", "transforms", "units"):
+    by_value = ("subject", "day", "alignments", "budget", "warnings", "failures", "transforms", "units")
+    for name in (*by_value, "notes", "overridden"):
         assert getattr(found, name) == getattr(finished, name)
     for before, after in zip(finished.measurements, found.measurements, strict=True):
         for field in fields(before):
@@ -78,7 +81,7 @@ def test_a_damaged_one_is_measured_again(tmp_path: Path, damage: str) -> None:
     if damage == "text":
         document.write_text("no JSON")
     if damage == "other schema":
-        document.write_text(document.read_text().replace('"schema": 2', '"schema": 99'))
+        document.write_text(document.read_text().replace('"schema": ', '"schema": 99'))
     if damage == "empty":
         document.write_text("{}")
     assert find_finished("key", [tmp_path]) is None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from napari_mpi_track.errors import CalibrationError, OutputExistsError
 from napari_mpi_track.gui.calibration_draft import Draft, draft_of, fitted
-from napari_mpi_track.longitudinal.analysis import study_calibration
+from napari_mpi_track.longitudinal.conditions import study_calibration
 from napari_mpi_track.longitudinal.study import Study
 from napari_mpi_track.quantification.calibration import Calibration, load_calibration, save_calibration
 from napari_mpi_track.report.figures import calibration_figure, figure_bytes

@@ -1,30 +1,21 @@
 """One timepoint through all the steps, and a study as many of them. Pure: nothing is written."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
 
 from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.longitudinal.conditions import calibration_doubts, overridden_differences, study_calibration
 from napari_mpi_track.longitudinal.curves import decay_rows, retention_rows, with_baseline_flags, with_scatter
 from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
-from napari_mpi_track.longitudinal.mpi_rows import mpi_rows
+from napari_mpi_track.longitudinal.mpi_rows import mpi_rows, with_override_flag
 from napari_mpi_track.longitudinal.pet_rows import pet_rows
 from napari_mpi_track.longitudinal.scene import Scene, set_scene
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
-from napari_mpi_track.quantification.calibration import (
-    Calibration,
-    fit_calibration,
-    load_calibration,
-    read_calibration_table,
-    require_match,
-)
-from napari_mpi_track.quantification.calibration_line import Weights
+from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.registration.alignment import Alignment
-
-_DESCRIBED = ("batch", "cell_type", "labelling", "metric", "total_rule", "scan_mode", "reconstruction", "saturation")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,13 +29,17 @@ class TimepointAnalysis:
     saved_alignments
         Every alignment that was made, by the name of its file.
     warnings
-        What a reader should know, one sentence each.
+        What is not sure, one sentence each.
     failures
         What was asked for and could not be measured, one sentence each; the rest stands.
     mpi, anatomy, pet, organs
         The scans in their named frames, organs on the grid they were drawn on.
     mpi_from_anatomy, anatomy_from_organs, pet_from_anatomy
         The maps between them, ``None`` where one is missing; the identity where they share a frame.
+    notes
+        Facts to be read beside the numbers (what a scan was corrected for decay by), one sentence each.
+    overridden
+        In what the calibration differs from the scan by the user's will, one difference each.
     """
 
     measurements: tuple[Measurement, ...]
@@ -60,6 +55,8 @@ class TimepointAnalysis:
     mpi_from_anatomy: Transform | None
     anatomy_from_organs: Transform | None
     pet_from_anatomy: Transform | None
+    notes: tuple[str, ...] = ()
+    overridden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,37 +68,6 @@ class StudyAnalysis:
     decay: tuple[DecayRow, ...]
     calibration: Calibration | None
     warnings: tuple[str, ...]
-
-
-def study_calibration(study: Study) -> Calibration | None:
-    """Return the calibration that the study names, fitted if it is a table; ``None`` if it names none.
-
-    Raises
-    ------
-    TableError, CalibrationError
-        If the table cannot be read or gives no line.
-    """
-    choice = study.calibration
-    if choice is None:
-        return None
-    if choice.curve is not None:
-        return load_calibration(choice.curve)
-    if choice.table is None or choice.x is None or choice.signal is None or choice.kind is None:
-        return None
-    x, signal = read_calibration_table(choice.table, choice.x, choice.signal)
-    stated: dict[str, Any] = {key: value for key, value in choice.stated.items() if key in _DESCRIBED}
-    further = {key: value for key, value in choice.stated.items() if key not in (*_DESCRIBED, "weights", "tracer")}
-    return fit_calibration(
-        x,
-        signal,
-        kind=choice.kind,
-        x_quantity="iron_ng" if choice.x.startswith("iron") else "cells",
-        weights=cast(Weights, choice.stated.get("weights", "auto")),
-        table=choice.table,
-        tracer=choice.stated.get("tracer", study.tracer),
-        provenance=further,
-        **stated,
-    )
 
 
 def analyse_timepoint(
@@ -129,25 +95,28 @@ def analyse_timepoint(
         If a scan, the calibration or an alignment fails. A PET that fails alone is among ``failures``.
     """
     calibration = study_calibration(study)
+    if calibration is not None:
+        # What the study alone says is told before its scans are read and aligned.
+        overridden_differences(study, None, calibration)
     scene = set_scene(study, subject, timepoint, progress=progress, should_stop=should_stop)
-    if scene.mpi is not None and calibration is not None:
-        _require_same_conditions(study, scene.mpi, calibration)
+    has_mpi = scene.mpi is not None or timepoint.signal is not None
+    overridden = () if calibration is None or not has_mpi else overridden_differences(study, scene.mpi, calibration)
     if progress is not None:
         progress(0.6, "measuring organs")
-    measurements, budget, warnings = mpi_rows(study, subject, timepoint, scene, calibration)
+    rows = mpi_rows(study, subject, timepoint, scene, calibration)
+    if overridden:
+        rows = replace(rows, measurements=tuple(with_override_flag(rows.measurements)))
     failures = list(scene.failures)
     try:
-        pet_measurements, pet_budget, pet_warnings = pet_rows(study, subject, timepoint, scene)
+        rows += pet_rows(study, subject, timepoint, scene)
     except MeasurementError as error:
         failures.append(f"PET: {error}")
-    else:
-        measurements, budget, warnings = measurements + pet_measurements, budget + pet_budget, warnings + pet_warnings
     return TimepointAnalysis(
-        tuple(measurements),
+        rows.measurements,
         scene.rows,
-        tuple(budget),
+        rows.budget,
         scene.saved,
-        tuple(dict.fromkeys([*scene.warnings, *warnings])),
+        tuple(dict.fromkeys([*scene.warnings, *rows.warnings])),
         tuple(failures),
         scene.mpi,
         scene.anatomy,
@@ -156,19 +125,8 @@ def analyse_timepoint(
         _map(scene.mpi_from_anatomy, scene.anatomy, scene.mpi),
         _organ_map(scene),
         _map(scene.pet_from_anatomy, scene.anatomy, scene.pet),
-    )
-
-
-def _require_same_conditions(study: Study, mpi: Volume, calibration: Calibration) -> None:
-    """Refuse a calibration made under other conditions, as far as scan and study say."""
-    require_match(
-        calibration,
-        file=mpi.file,
-        tracer=mpi.tracer or study.tracer,
-        metric=study.signal_metric,
-        dimensions=2 if mpi.is_projection else 3,
-        scan_mode=mpi.metadata.get("scan_mode"),
-        reconstruction=mpi.metadata.get("reconstruction"),
+        rows.notes,
+        overridden,
     )
 
 
@@ -215,4 +173,5 @@ def analyse_study(study: Study, measurements: Sequence[Measurement] | None = Non
     scattered = with_scatter(rows, calibration)
     retention, warnings = retention_rows(study, scattered, calibration)
     decay = decay_rows(study, scattered, calibration)
+    warnings = [*calibration_doubts(study, calibration), *warnings]
     return StudyAnalysis(tuple(rows), tuple(retention), tuple(decay), calibration, tuple(dict.fromkeys(warnings)))

@@ -95,6 +95,24 @@ class BudgetRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ScanRows:
+    """What one scan came to: its rows, their budget, what is not sure, and what is merely to be known."""
+
+    measurements: tuple[Measurement, ...] = ()
+    budget: tuple[BudgetRow, ...] = ()
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __add__(self, other: "ScanRows") -> "ScanRows":
+        return ScanRows(
+            self.measurements + other.measurements,
+            self.budget + other.budget,
+            self.warnings + other.warnings,
+            self.notes + other.notes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class AlignmentRow:
     """One alignment with its evidence: a row of alignments.csv."""
 

@@ -1,12 +1,13 @@
 """The rows of one MPI scan: every organ's signal and its apparent cells."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
 from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.longitudinal.measured import MeasuredScan, SignalErrors, measure_scan
-from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement
+from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement, ScanRows
 from napari_mpi_track.longitudinal.scene import Scene
 from napari_mpi_track.longitudinal.study import SignalMetric, Study, Subject, Timepoint
 from napari_mpi_track.quantification.calibration import Calibration
@@ -19,7 +20,7 @@ _ONE_SIDED_95 = 1.645
 
 def mpi_rows(
     study: Study, subject: Subject, timepoint: Timepoint, scene: Scene, calibration: Calibration | None
-) -> tuple[list[Measurement], list[BudgetRow], list[str]]:
+) -> ScanRows:
     """Return the rows of one MPI scan, the budget of their errors, and what there is to warn of.
 
     Without organs only the rows ``outside`` and ``total`` are there. Cells are read from the corrected totals where
@@ -47,7 +48,7 @@ def mpi_rows(
         warnings.append("spill_over is asked for, but the study gives no point spread (psf): nothing is corrected")
     named = Measurement(subject.id, subject.group, timepoint.day, "MPI", "")
     rows, budget = rows_of_scan(named, scan, calibration, study.signal_metric)
-    return rows, budget, warnings
+    return ScanRows(tuple(rows), tuple(budget), tuple(warnings))
 
 
 def rows_of_scan(
@@ -157,12 +158,10 @@ def _with_saturation(flag: str, is_saturated: bool) -> str:
     return ";".join([*([flag] if flag else []), *(["saturated"] if is_saturated else [])])
 
 
-def _rows_of_a_number(
-    subject: Subject, timepoint: Timepoint, calibration: Calibration | None
-) -> tuple[list[Measurement], list[BudgetRow], list[str]]:
+def _rows_of_a_number(subject: Subject, timepoint: Timepoint, calibration: Calibration | None) -> ScanRows:
     """Return the one row of a timepoint that was measured without an image (a vial, a handheld probe)."""
     if timepoint.signal is None:
-        return [], [], []
+        return ScanRows()
     row = Measurement(
         subject.id,
         subject.group,
@@ -172,7 +171,17 @@ def _rows_of_a_number(
         signal_total=timepoint.signal,
         signal=Estimate(timepoint.signal),
     )
-    return [_counted(row, calibration)], [], []
+    return ScanRows((_counted(row, calibration),))
+
+
+def with_override_flag(rows: Iterable[Measurement]) -> list[Measurement]:
+    """Return the rows with ``calibration_overridden`` where cells or iron were read through the calibration."""
+    return [
+        replace(row, flag=";".join([*([row.flag] if row.flag else []), "calibration_overridden"]))
+        if any(value is not None for value in (row.cells, row.cells_high, row.iron_ng, row.iron_ng_high))
+        else row
+        for row in rows
+    ]
 
 
 def _counted(row: Measurement, calibration: Calibration | None) -> Measurement:

@@ -9,7 +9,7 @@ from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.imaging.noise import Noise, estimate_noise
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.measured import MeasuredScan, measure_scan
-from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement
+from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement, ScanRows
 from napari_mpi_track.longitudinal.scene import Scene
 from napari_mpi_track.longitudinal.study import DecayReference, Study, Subject, Timepoint
 from napari_mpi_track.quantification.estimate import Estimate
@@ -47,10 +47,8 @@ class _Dose:
     text: str
 
 
-def pet_rows(
-    study: Study, subject: Subject, timepoint: Timepoint, scene: Scene
-) -> tuple[list[Measurement], list[BudgetRow], list[str]]:
-    """Return the rows of one PET scan, the budget of their errors, and what there is to warn of.
+def pet_rows(study: Study, subject: Subject, timepoint: Timepoint, scene: Scene) -> ScanRows:
+    """Return the rows of one PET or SPECT scan, the budget of their errors, and what there is to warn of and to know.
 
     ``activity_kBq`` is at the start of the scan; ``signal`` of each row the activity in kBq, decay-corrected to the
     injection, which retention is made of.
@@ -62,7 +60,7 @@ def pet_rows(
     """
     pet = scene.pet
     if pet is None:
-        return [], [], []
+        return ScanRows()
     factor, warnings = _to_bq_per_ml(pet)
     dose = _dose(subject, timepoint, pet)
     scan = measure_scan(
@@ -74,16 +72,18 @@ def pet_rows(
         scan_from_anatomy=scene.pet_from_anatomy,
         point_spread=study.pet_psf if study.spill_over else None,
     )
-    warnings += [f"PET: {doubt}" for doubt in scan.doubts()]
-    warnings.append(dose.text)
+    modality = str(pet.modality)
+    warnings += [f"{modality}: {doubt}" for doubt in scan.doubts()]
     radiotracer = subject.radiotracer
     if radiotracer is not None and radiotracer.activity_per_million_cells_kBq is not None:
-        cell_type = None if study.calibration is None else study.calibration.stated.get("cell_type")
-        warnings += label_warnings(radiotracer.activity_per_million_cells_kBq, cell_type)
+        of_curve = {} if study.calibration is None else study.calibration.stated
+        cell_type = study.conditions.get("cell_type") or of_curve.get("cell_type")
+        warnings += label_warnings(radiotracer.activity_per_million_cells_kBq, cell_type, isotope=dose.isotope)
     writer = _PetRows(subject, timepoint, scan, factor * _KBQ_PER_BQ_ML_MM3, dose)
     rows = [writer.organ(organ) for organ in scan.organs]
     rows += [replace(writer.blank, organ=name, flag="outside_field_of_view") for name in scan.beyond]
-    return rows + writer.remaining(), writer.budget, warnings
+    notes = (f"{modality}: {dose.text}",)
+    return ScanRows((*rows, *writer.remaining()), tuple(writer.budget), tuple(warnings), notes)
 
 
 def _to_bq_per_ml(pet: Volume) -> tuple[float, list[str]]:
@@ -185,7 +185,7 @@ class _PetRows:
             subject.id,
             subject.group,
             timepoint.day,
-            "PET",
+            str(scan.scan.modality),
             "",
             background_mean=scan.signals.background,
             noise_sd=scan.noise.sd,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.volume import Modality
@@ -103,7 +103,8 @@ class Subject:
 class CalibrationChoice:
     """Where the calibration comes from: a saved curve (``curve``), or a table to fit.
 
-    ``stated`` holds what the study says of how the curve was made (cell_type, scan_mode, batch ...).
+    ``stated`` holds what the study says of how the curve was made (cell_type, scan_mode, batch, weights ...),
+    ``override`` the facts in which it may differ from the scans by the user's will.
     """
 
     curve: Path | None = None
@@ -111,12 +112,16 @@ class CalibrationChoice:
     kind: str | None = None
     x: str | None = None
     signal: str | None = None
-    stated: Mapping[str, str] = field(default_factory=dict)
+    stated: Mapping[str, Any] = field(default_factory=dict)
+    override: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """Everything a study file says. ``file`` is the study file itself, and relative paths are resolved already."""
+    """Everything a study file says. ``file`` is the study file itself, and relative paths are resolved already.
+
+    ``conditions`` is what the file says of its cells, tracer and scanner: a calibration is compared with it.
+    """
 
     name: str
     file: Path
@@ -124,6 +129,7 @@ class Study:
     timezone: str | None = None
     tracer: str | None = None
     calibration: CalibrationChoice | None = None
+    conditions: Mapping[str, Any] = field(default_factory=dict)
     saturation: Path | None = None
     signal_metric: SignalMetric = "total"
     organ_names: Path | None = None

@@ -25,6 +25,7 @@ from napari_mpi_track.longitudinal.study_schema import (
     FiducialsText,
     PsfText,
     RadiotracerText,
+    SavedCurveText,
     ScanText,
     StudyText,
     SubjectText,
@@ -32,6 +33,7 @@ from napari_mpi_track.longitudinal.study_schema import (
     TimepointText,
 )
 from napari_mpi_track.longitudinal.yaml_text import Place, line_of, parse_yaml, plain_tree
+from napari_mpi_track.quantification.calibration_line import require_known
 
 _ALIGNMENTS = ("frame", "fiducials", "intensity", "moments")
 
@@ -73,6 +75,7 @@ _STAND_INS: dict[str, Any] = {
     "mpi": ".",
     "pet": ".",
     "table": ".",
+    "curve": ".",
     "kind": "in-cells",
     "x": "cells",
     "signal": "signal",
@@ -204,6 +207,7 @@ class _Builder:
             timezone=text.timezone,
             tracer=text.tracer,
             calibration=self._calibration(text.calibration),
+            conditions=text.conditions.model_dump(exclude_none=True),
             saturation=self._file(("saturation",), text.saturation),
             signal_metric=text.signal_metric,
             organ_names=self._file(("organs",), text.organs),
@@ -281,15 +285,23 @@ class _Builder:
             self.fault(place, error.what)
             return None
 
-    def _calibration(self, text: "str | CalibrationText | None") -> CalibrationChoice | None:
+    def _calibration(self, text: "str | SavedCurveText | CalibrationText | None") -> CalibrationChoice | None:
         if text is None:
             return None
         if isinstance(text, str):
             return CalibrationChoice(curve=self._file(("calibration",), text))
-        stated = {key: str(value) for key, value in (text.model_extra or {}).items()}
-        return CalibrationChoice(
-            None, self._file(("calibration", "table"), text.table), text.kind, text.x, text.signal, stated
+        try:
+            require_known(text.override)
+        except MpiTrackError as error:
+            self.fault(("calibration", "override"), error.what)
+        override = tuple(text.override)
+        if isinstance(text, SavedCurveText):
+            return CalibrationChoice(curve=self._file(("calibration", "curve"), text.curve), override=override)
+        stated = text.model_dump(
+            exclude={"table", "kind", "x", "signal", "override"}, exclude_unset=True, exclude_none=True
         )
+        table = self._file(("calibration", "table"), text.table)
+        return CalibrationChoice(None, table, text.kind, text.x, text.signal, stated, override)
 
     def _subject(self, place: Place, text: SubjectText) -> Subject:
         injection = Injection(

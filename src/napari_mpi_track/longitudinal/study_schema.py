@@ -1,9 +1,18 @@
 """The keys of study.yaml and the kinds of their values (schema 1)."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from napari_mpi_track.imaging.point_spread import PsfShape
 from napari_mpi_track.imaging.volume import Modality
@@ -17,8 +26,15 @@ def _is_a_date(value: Any) -> Any:
     return value
 
 
+def _as_word(value: Any) -> Any:
+    # YAML reads a batch 7 as a number and a date as a date; here they are names.
+    return str(value) if isinstance(value, int | float | date) and not isinstance(value, bool) else value
+
+
 Time = Annotated[datetime, BeforeValidator(_is_a_date)]
+Word = Annotated[str, BeforeValidator(_as_word), Field(min_length=1)]
 Length = Annotated[float, Field(gt=0)]
+Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class Text(BaseModel):
@@ -52,14 +68,73 @@ class PsfText(Text):
     fwhm_relative_sd: float = Field(default=0.0, ge=0, le=1)
 
 
-class CalibrationText(Text):
-    """A calibration to be fitted from a table; further keys describe how it was made."""
+class ConditionsText(Text):
+    """What cells, tracer and scanner were like; the first seven are what a calibration is compared by."""
 
-    model_config = ConfigDict(extra="allow")
+    batch: Word | None = None
+    cell_type: Word | None = None
+    labelling: Word | None = None
+    total_rule: Word | None = None
+    scan_mode: Word | None = None
+    field_of_view: Word | None = None
+    reconstruction: Word | None = None
+    vendor: Word | None = None
+    iron_concentration: Word | None = None
+    iron_per_cell_pg: Length | None = None
+    labelling_efficiency_percent: Percent | None = None
+    viability_percent: Percent | None = None
+    scanner: Word | None = None
+    gradient: Word | None = None
+    drive_field: Word | None = None
+
+
+class SavedCurveText(Text):
+    """A saved calibration, used although the named facts differ."""
+
+    curve: str
+    override: list[str] = Field(default_factory=list)
+
+
+class CalibrationText(Text):
+    """A calibration to be fitted from a table, how it was made, and the differences to overlook."""
+
     table: str
     kind: Literal["in-cells", "in-cells-iron", "solution-fixed-concentration", "solution-fixed-volume"]
     x: str
     signal: str
+    weights: Literal["auto", "none", "replicates", "1/x", "1/x2"] = "auto"
+    through_origin: bool = False
+    tracer: Word | None = None
+    batch: Word | None = None
+    cell_type: Word | None = None
+    labelling: Word | None = None
+    metric: SignalMetric | None = None
+    total_rule: Word | None = None
+    dimensions: Literal[2, 3] | None = None
+    scan_mode: Word | None = None
+    field_of_view: Word | None = None
+    reconstruction: Word | None = None
+    saturation: Word | None = None
+    date: Word | None = None
+    iron_per_cell_pg: Length | None = None
+    labelling_efficiency_percent: Percent | None = None
+    viability_percent: Percent | None = None
+    override: list[str] = Field(default_factory=list)
+
+
+def _way_of_calibration(value: Any) -> str:
+    if isinstance(value, str):
+        return "a path"
+    return "a saved curve" if isinstance(value, dict) and "curve" in value else "a table of samples"
+
+
+# Told apart before they are checked, so that a fault is one of the way that was meant.
+CalibrationWays = Annotated[
+    Annotated[str, Tag("a path")]
+    | Annotated[SavedCurveText, Tag("a saved curve")]
+    | Annotated[CalibrationText, Tag("a table of samples")],
+    Discriminator(_way_of_calibration),
+]
 
 
 class InjectionText(Text):
@@ -149,7 +224,8 @@ class StudyText(Text):
     name: str = ""
     timezone: str | None = None
     tracer: str | None = None
-    calibration: str | CalibrationText | None = None
+    calibration: CalibrationWays | None = None
+    conditions: ConditionsText = Field(default_factory=lambda: ConditionsText())
     saturation: str | None = None
     signal_metric: SignalMetric = "total"
     organs: str | None = None

@@ -1,7 +1,7 @@
 """Fitting a calibration from samples; the one place to import everything about calibrations from."""
 
 from collections.abc import Mapping
-from math import sqrt
+from math import isfinite, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from napari_mpi_track.quantification.calibration_file import (
     save_calibration,
 )
 from napari_mpi_track.quantification.calibration_line import (
+    CARRIED,
     COMPARED,
     Calibration,
     CalibrationKind,
@@ -25,6 +26,7 @@ from napari_mpi_track.quantification.calibration_line import (
     XQuantity,
     mismatches,
     require_match,
+    require_needed,
     with_limits,
 )
 from napari_mpi_track.quantification.linear_fit import LineFit, fit_line
@@ -41,6 +43,7 @@ __all__ = [
     "mismatches",
     "read_calibration_table",
     "require_match",
+    "require_needed",
     "save_calibration",
 ]
 
@@ -82,8 +85,8 @@ def fit_calibration(
     provenance
         Further plain values to keep with the line.
     description
-        tracer, batch, cell_type, labelling, metric, total_rule, dimensions, scan_mode, reconstruction, saturation,
-        date.
+        tracer, batch, cell_type, labelling, metric, total_rule, dimensions, scan_mode, field_of_view, reconstruction,
+        saturation, date, iron_per_cell_pg, labelling_efficiency_percent, viability_percent.
 
     Raises
     ------
@@ -174,7 +177,7 @@ def _checked_samples(
 
 
 def _checked_description(description: Mapping[str, Any]) -> dict[str, Any]:
-    known = {*COMPARED, "date"} - {"kind", "x_quantity"}
+    known = {*COMPARED, *CARRIED} - {"kind", "x_quantity"}
     unknown = sorted(set(description) - known)
     if unknown:
         raise CalibrationError(
@@ -185,6 +188,13 @@ def _checked_description(description: Mapping[str, Any]) -> dict[str, Any]:
         raise CalibrationError(f"metric must be total or maximum, got {metric!r}")
     if dimensions not in (None, 2, 3):
         raise CalibrationError(f"dimensions must be 2 (projection) or 3, got {dimensions!r}")
+    iron = description.get("iron_per_cell_pg")
+    if iron is not None and not (isfinite(iron) and iron > 0):
+        raise CalibrationError(f"iron per cell must be positive, got {iron:g} pg", remedy="check it and its unit, pg")
+    for name in ("labelling_efficiency_percent", "viability_percent"):
+        percent = description.get(name)
+        if percent is not None and not 0 <= percent <= 100:
+            raise CalibrationError(f"{name} lies between 0 and 100, got {percent:g}")
     return dict(description)
 
 

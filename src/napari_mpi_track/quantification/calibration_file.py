@@ -17,8 +17,9 @@ from napari_mpi_track.quantification.variance_model import VarianceModel
 
 _SCHEMA = 1
 _PLAIN = (
-    "tracer", "batch", "cell_type", "labelling", "metric", "total_rule", "dimensions", "scan_mode", "reconstruction",
-    "saturation", "date", "x_quantity", "weights", "through_origin",
+    "tracer", "batch", "cell_type", "labelling", "metric", "total_rule", "dimensions", "scan_mode", "field_of_view",
+    "reconstruction", "saturation", "date", "iron_per_cell_pg", "labelling_efficiency_percent", "viability_percent",
+    "x_quantity", "weights", "through_origin",
 )  # fmt: skip
 _NUMBERS = (
     "intercept", "slope", "residual_sd", "degrees_of_freedom", "r_squared", "n", "decision_limit", "detection_limit",

@@ -1,6 +1,6 @@
 """A calibration line: what it says, how well, and what it may be used on."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import sqrt
@@ -75,8 +75,11 @@ class Calibration:
         ``None`` without replicates.
     x, signal
         The samples, shape (n,).
-    tracer ... saturation
-        The description; what is not known is ``None``. ``dimensions`` is 2 (projection) or 3.
+    tracer ... date
+        The description; what is not known is ``None``. ``dimensions`` is 2 (projection) or 3. A scan that differs in
+        one of ``COMPARED`` is refused.
+    iron_per_cell_pg, labelling_efficiency_percent, viability_percent
+        Of the labelled cells: carried into the report, compared with nothing.
     provenance
         Plain values: where it came from.
     """
@@ -110,9 +113,13 @@ class Calibration:
     total_rule: str | None = None
     dimensions: Literal[2, 3] | None = None
     scan_mode: str | None = None
+    field_of_view: str | None = None
     reconstruction: str | None = None
     saturation: str | None = None
     date: str | None = None
+    iron_per_cell_pg: float | None = None
+    labelling_efficiency_percent: float | None = None
+    viability_percent: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -187,23 +194,23 @@ class Difference:
 
 COMPARED = (
     "kind", "x_quantity", "tracer", "batch", "cell_type", "labelling", "metric", "total_rule", "dimensions",
-    "scan_mode", "reconstruction", "saturation",
+    "scan_mode", "field_of_view", "reconstruction", "saturation",
 )  # fmt: skip
+CARRIED = ("date", "iron_per_cell_pg", "labelling_efficiency_percent", "viability_percent")
 
 
 def mismatches(calibration: Calibration, **scan: Any) -> list[Difference]:
     """Return every stated fact of a scan that differs from what the calibration was made with.
 
     What either side does not state (``None``) is not compared. Text is compared without regard to case and spaces.
+    Saturation is the name of the receiver's curve, or ``none``.
 
     Raises
     ------
     CalibrationError
         For a fact no calibration knows.
     """
-    unknown = sorted(set(scan) - set(COMPARED))
-    if unknown:
-        raise CalibrationError(f"a calibration says nothing of {', '.join(unknown)}; it knows {', '.join(COMPARED)}")
+    require_known(scan)
     differences = []
     for name in COMPARED:
         made_with, found = getattr(calibration, name), scan.get(name)
@@ -213,25 +220,61 @@ def mismatches(calibration: Calibration, **scan: Any) -> list[Difference]:
     return differences
 
 
-def require_match(calibration: Calibration, *, file: str | Path | None = None, **scan: Any) -> None:
-    """Refuse a scan that differs from the calibration's samples.
+def require_match(
+    calibration: Calibration, *, override: Collection[str] = (), file: str | Path | None = None, **scan: Any
+) -> tuple[Difference, ...]:
+    """Return the differences that ``override`` names; refuse a scan that differs in anything else.
 
     Raises
     ------
     CalibrationMismatchError
-        Naming every difference.
+        Naming every difference that is not overridden.
+    CalibrationError
+        For an override of a fact no calibration knows.
     """
+    require_known(override)
     differences = mismatches(calibration, **scan)
-    if differences:
+    refused = [difference for difference in differences if difference.name not in override]
+    if refused:
+        names = ", ".join(difference.name for difference in refused)
         raise CalibrationMismatchError(
-            "the calibration was made under other conditions: " + "; ".join(map(str, differences)),
+            "the calibration was made under other conditions: " + "; ".join(map(str, refused)),
             file=file,
-            remedy="use a calibration made like the scan, or override it knowingly",
+            remedy=f"use a calibration made like the scan, or override knowingly: {names}",
+        )
+    return tuple(differences)
+
+
+def require_known(names: Collection[str]) -> None:
+    """Refuse names of facts that no calibration is compared by.
+
+    Raises
+    ------
+    CalibrationError
+        Naming them.
+    """
+    unknown = sorted(set(names) - set(COMPARED))
+    if unknown:
+        raise CalibrationError(f"a calibration says nothing of {', '.join(unknown)}; it knows {', '.join(COMPARED)}")
+
+
+def require_needed(override: Collection[str], overridden: Collection[Difference]) -> None:
+    """Refuse an override of what does not differ: it would hide a later difference.
+
+    Raises
+    ------
+    CalibrationError
+        Naming it.
+    """
+    idle = [name for name in override if name not in {difference.name for difference in overridden}]
+    if idle:
+        raise CalibrationError(
+            f"nothing differs in {', '.join(idle)}, which is to be overridden", remedy="take it out of the override"
         )
 
 
 def _plain(value: Any) -> Any:
-    return " ".join(value.casefold().split()) if isinstance(value, str) else value
+    return "".join(value.casefold().split()) if isinstance(value, str) else value
 
 
 def with_limits(calibration: Calibration) -> Calibration:

@@ -188,7 +188,9 @@ def cells_from_activity(activity_kBq: Estimate, activity_per_million_cells_kBq: 
     return activity_kBq * _CELLS_PER_ACTIVITY / _positive(activity_per_million_cells_kBq, "activity per million cells")
 
 
-def label_warnings(activity_per_million_cells_kBq: float, cell_type: str | None = None) -> tuple[str, ...]:
+def label_warnings(
+    activity_per_million_cells_kBq: float, cell_type: str | None = None, *, isotope: str = "89Zr"
+) -> tuple[str, ...]:
     """Return what is known to be risky in how the cells were labelled, one sentence each.
 
     Notes
@@ -213,6 +215,8 @@ def label_warnings(activity_per_million_cells_kBq: float, cell_type: str | None 
         said.append(
             f"above {_TOXIC_TO_T_CELLS_KBQ:g} kBq per million cells the label is toxic to activated CD8 T cells"
         )
+    if said and isotope_name(isotope) != "89Zr":
+        said.append(f"these limits were found with 89Zr; of {isotope_name(isotope)} other ones may hold")
     return tuple(said)
 
 

@@ -17,7 +17,7 @@ from napari_mpi_track.report.overlay import Overlay, View
 from napari_mpi_track.report.units import SignalUnits
 from napari_mpi_track.writers.whole import whole_file
 
-_SCHEMA = 2
+_SCHEMA = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +25,7 @@ class FinishedTimepoint:
     """Rows, pictures and transforms of one timepoint: small, and all that the rest of a run needs of it.
 
     ``failures`` is what was asked for and could not be measured, one sentence each; ``transforms`` are files' bytes
-    by name; ``units`` those of the scans' signal, by modality.
+    by name; ``units`` those of the scans' signal, by modality; ``notes`` and ``overridden`` as in the analysis.
     """
 
     subject: str
@@ -38,6 +38,8 @@ class FinishedTimepoint:
     transforms: Mapping[str, bytes] = field(default_factory=dict)
     overlays: tuple[Overlay, ...] = ()
     units: Mapping[str, SignalUnits] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    overridden: tuple[str, ...] = ()
 
 
 def keep(finished: FinishedTimepoint, key: str, folder: Path) -> None:
@@ -55,6 +57,8 @@ def keep(finished: FinishedTimepoint, key: str, folder: Path) -> None:
         "overlays": [_overlay(overlay, f"{at}", arrays) for at, overlay in enumerate(finished.overlays)],
         "transforms": {},
         "units": {modality: asdict(units) for modality, units in finished.units.items()},
+        "notes": list(finished.notes),
+        "overridden": list(finished.overridden),
     }
     for at, (name, content) in enumerate(finished.transforms.items()):
         document["transforms"][name] = f"transform{at}"  # type: ignore[index]
@@ -98,6 +102,8 @@ def _finished(document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -
         {name: arrays[key].tobytes() for name, key in document["transforms"].items()},
         tuple(_overlay_from(overlay, arrays) for overlay in document["overlays"]),
         {modality: SignalUnits(**units) for modality, units in document["units"].items()},
+        tuple(document["notes"]),
+        tuple(document["overridden"]),
     )
 
 

@@ -27,6 +27,7 @@ def methods_paragraph(
     """Return sentences on what was done; nothing is claimed that the study does not say."""
     sentences = [
         _scans(study, measurements),
+        *_cells(study, calibration),
         *_calibration(calibration),
         _signal(study),
         *_spill_over(study),
@@ -48,6 +49,29 @@ def _scans(study: Study, measurements: Sequence[Measurement]) -> str:
     return f"{subjects} subject{'s' if subjects != 1 else ''} were followed by {what} on days {days}.{tracer}".replace(
         "1 subject were", "One subject was"
     )
+
+
+def _cells(study: Study, calibration: Calibration | None) -> list[str]:
+    """Return how the cells were labelled, as far as the study says, else as its calibration does."""
+
+    def said(name: str) -> Any:
+        return study.conditions.get(name, getattr(calibration, name, None))
+
+    clauses = [
+        words.format(said(name))
+        for name, words in (
+            ("labelling_efficiency_percent", "{:g} % of the cells were labelled"),
+            ("viability_percent", "{:g} % were viable"),
+            ("iron_per_cell_pg", "a cell held {:g} pg of iron"),
+        )
+        if said(name) is not None
+    ]
+    kind = said("cell_type")
+    return [f"After labelling{f' ({kind})' if kind else ''}, {_listed(clauses)}."] if clauses else []
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
 def _calibration(calibration: Calibration | None) -> list[str]:

@@ -77,6 +77,7 @@ def report_page(
         "colours": _Colours(),
         "warnings": list(warnings),
         "overrides": list(provenance.get("overrides", ())),
+        "notes": list(provenance.get("notes", ())),
         "inputs": list(provenance["inputs"].items()),
         "version_facts": _version_facts(provenance),
         **sections,
@@ -160,6 +161,7 @@ def _contents(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("radioactivity", "Radioactivity", told["radiotracers"]),
         ("methods", "Methods", True),
         ("warnings", "Warnings", told["warnings"] or told["overrides"]),
+        ("notes", "Notes", told["notes"]),
         ("provenance", "Provenance", True),
     )
     return [(anchor, title) for anchor, title, there in sections if there]

@@ -69,34 +69,51 @@ def score_rows(study: Study) -> list[tuple[str, str, str]]:
     ]
 
 
-def _stated(study: Study, calibration: Calibration | None, *names: str) -> str | None:
-    """Return what the calibration or the study says under one of several names."""
-    stated = {} if study.calibration is None else study.calibration.stated
-    for name in names:
-        known = getattr(calibration, name, None) if calibration is not None else None
-        if known is not None or stated.get(name):
-            return str(known if known is not None else stated[name])
-    return None
+# What a reader must know of cells, tracer and scanner: by which name the study and the calibration state it.
+_CONDITIONS = {
+    "vendor": "vendor",
+    "batch": "batch",
+    "iron concentration": "iron_concentration",
+    "cell type": "cell_type",
+    "labelling": "labelling",
+    "iron per cell": "iron_per_cell_pg",
+    "labelling efficiency": "labelling_efficiency_percent",
+    "viability": "viability_percent",
+    "scanner": "scanner",
+    "scan mode": "scan_mode",
+    "gradient": "gradient",
+    "drive field": "drive_field",
+    "field of view": "field_of_view",
+    "reconstruction": "reconstruction",
+}
+_OF_CALIBRATION_ALONE = {"saturation": "saturation", "date": "date"}
 
 
 def tracer_facts(study: Study, calibration: Calibration | None) -> Facts:
-    wanted = (
-        ("vendor", ("vendor",)),
-        ("batch", ("batch",)),
-        ("iron concentration", ("iron_concentration", "iron_mg_per_ml")),
-        ("cell type", ("cell_type",)),
-        ("labelling", ("labelling",)),
-        ("labelling efficiency", ("labelling_efficiency", "efficiency")),
-        ("viability", ("viability",)),
-        ("scanner", ("scanner",)),
-        ("scan mode", ("scan_mode",)),
-        ("gradient", ("gradient",)),
-        ("drive field", ("drive_field",)),
-        ("field of view", ("field_of_view",)),
-        ("reconstruction", ("reconstruction",)),
-    )
-    tracer = study.tracer or _stated(study, calibration, "tracer")
-    return [("tracer", tracer), *((name, _stated(study, calibration, *keys)) for name, keys in wanted)]
+    """Return what the study says of tracer, cells and scanner; what only its calibration says, as such."""
+    tracer = study.tracer or (None if calibration is None else calibration.tracer)
+    facts: Facts = [("tracer", tracer)]
+    for words, name in _CONDITIONS.items():
+        said = study.conditions.get(name)
+        of_curve = getattr(calibration, name, None)
+        if said is None and of_curve is not None:
+            facts.append((words, f"{_with_unit(name, of_curve)} (of the calibration)"))
+        else:
+            facts.append((words, None if said is None else _with_unit(name, said)))
+    return facts
+
+
+def _with_unit(name: str, value: object) -> str:
+    if name.endswith("_percent"):
+        return f"{value:g} %"
+    return f"{value:g} pg" if name.endswith("_pg") else str(value)
+
+
+def _description(calibration: Calibration) -> Facts:
+    """Return what the calibration states of its samples, scanner and date."""
+    wanted = {"tracer": "tracer", **_CONDITIONS, **_OF_CALIBRATION_ALONE}
+    found = {words: getattr(calibration, name, None) for words, name in wanted.items()}
+    return [(words, _with_unit(wanted[words], value)) for words, value in found.items() if value is not None]
 
 
 def calibration_facts(calibration: Calibration) -> Facts:
@@ -129,7 +146,7 @@ def calibration_facts(calibration: Calibration) -> Facts:
         ("measured as", None if calibration.metric is None else f"{calibration.metric} signal"),
         ("rule of the total", calibration.total_rule),
         ("dimensions", dimensions),
-        ("date", calibration.date),
+        *_description(calibration),
     ]
 
 

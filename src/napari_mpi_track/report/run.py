@@ -8,12 +8,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from napari_mpi_track.errors import MpiTrackError
-from napari_mpi_track.longitudinal.analysis import (
-    TimepointAnalysis,
-    analyse_study,
-    analyse_timepoint,
-    study_calibration,
-)
+from napari_mpi_track.longitudinal.analysis import TimepointAnalysis, analyse_study, analyse_timepoint
+from napari_mpi_track.longitudinal.conditions import idle_overrides, study_calibration
 from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.registration.alignment import Alignment, save_alignment
@@ -137,7 +133,8 @@ def _run_into(
         hashes,
         seeds={"registration": 0},
         warnings=list(warnings),
-        overrides=_overrides(results.measurements),
+        notes=_told_once(finished, "notes"),
+        overrides=_told_once(finished, "overridden"),
         failures=[asdict(failure) for failure in failures],
     )
     page = report_page(study, results, figures, failures, warnings, provenance)
@@ -168,7 +165,8 @@ def _results(study: Study, finished: Sequence[FinishedTimepoint]) -> tuple[Study
         study_calibration(study),
         _units(finished),
     )
-    return results, tuple(dict.fromkeys((*_told_once(finished), *analysis.warnings)))
+    idle = idle_overrides(study, [text for timepoint in finished for text in timepoint.overridden])
+    return results, tuple(dict.fromkeys((*_told_once(finished, "warnings"), *analysis.warnings, *idle)))
 
 
 def _units(finished: Sequence[FinishedTimepoint]) -> dict[str, SignalUnits]:
@@ -183,11 +181,11 @@ def _units(finished: Sequence[FinishedTimepoint]) -> dict[str, SignalUnits]:
     }
 
 
-def _told_once(finished: Sequence[FinishedTimepoint]) -> list[str]:
-    """Return the timepoints' warnings, the same one of several days as one sentence."""
+def _told_once(finished: Sequence[FinishedTimepoint], kind: str) -> list[str]:
+    """Return the timepoints' sentences of one kind, the same one of several days as one sentence."""
     days: dict[tuple[str, str], list[str]] = {}
     for timepoint in finished:
-        for text in timepoint.warnings:
+        for text in getattr(timepoint, kind):
             days.setdefault((timepoint.subject, text), []).append(f"{timepoint.day:g}")
     return [
         f"{subject}, day{'s' if len(on) > 1 else ''} {', '.join(on)}: {text}" for (subject, text), on in days.items()
@@ -277,6 +275,8 @@ def measure_timepoint(
         _transform_files(analysis.saved_alignments),
         _overlays(analysis, subject, timepoint),
         {str(scan.modality): units_of(scan) for scan in (analysis.mpi, analysis.pet) if scan is not None},
+        analysis.notes,
+        analysis.overridden,
     )
 
 
@@ -313,14 +313,6 @@ def _overlays(analysis: TimepointAnalysis, subject: Subject, timepoint: Timepoin
 def _noise_sd(measurements: Sequence[Measurement], modality: str) -> float | None:
     found = (row.noise_sd for row in measurements if row.modality == modality and row.noise_sd)
     return rounded(next(found, None), _WRITTEN_DIGITS)  # type: ignore[no-any-return]
-
-
-def _overrides(measurements: Sequence[Measurement]) -> list[str]:
-    """Return which measurements used a calibration against its own conditions, by the user's will."""
-    rows = [row for row in measurements if "calibration_overridden" in row.flag.split(";")]
-    return list(
-        dict.fromkeys(f"calibration_overridden: {row.subject}, day {row.day:g}, {row.modality}" for row in rows)
-    )
 
 
 def _write_tables(results: StudyResults, folder: Path) -> None:
