@@ -1,12 +1,13 @@
 """Commands that compare calibrations: compare-curves, compare-dilutions."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from napari_mpi_track.cli.options import AsJson, Overwrite, note, print_json
-from napari_mpi_track.errors import MpiTrackError
+from napari_mpi_track.cli.options import AsJson, Overwrite, draw, note, print_json, require_drawable
+from napari_mpi_track.errors import CalibrationError
 
 Figure = Annotated[Path | None, typer.Option("--figure", help="Also draw it: a .svg or .png file.")]
 
@@ -25,11 +26,12 @@ def compare_curves(
     from napari_mpi_track.quantification.calibration import load_calibration
     from napari_mpi_track.quantification.curve_comparison import compare_curves as compare
 
+    require_drawable(figure, overwrite)
     comparison = compare(load_calibration(first), load_calibration(second))
     if figure is not None:
         from napari_mpi_track.report.calibration_figures import curves_figure
 
-        _draw(curves_figure(comparison, names=(first.stem, second.stem)), figure, overwrite)
+        draw(curves_figure(comparison, names=(first.stem, second.stem)), figure, overwrite)
     for difference in comparison.differences:
         note(f"the curves differ in {difference.name}: {difference.calibration} and {difference.scan}")
     if as_json:
@@ -55,28 +57,41 @@ def compare_dilutions(
     fixed_volume: Annotated[Path, typer.Argument(help="CSV, likewise; diluted in one volume.", show_default=False)],
     fwhm: Annotated[str, typer.Option("--fwhm", help="Column of widths, fwhm_row_mm for one axis.")] = "fwhm_mm",
     figure: Figure = None,
+    spacing_figure: Annotated[
+        Path | None,
+        typer.Option("--spacing-figure", help="Draw the maxima beside the interparticle model: .svg or .png."),
+    ] = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Compare the same iron undiluted and diluted: percent against dilution ratio, for maximum, total and FWHM.
 
-    The tables are those of measure-tubes.
+    The tables are those of measure-tubes. The series of one volume stands beside the interparticle model
+    S_ref (d_ref/d)^3 too, d being the spacing of particles that follows from the concentration.
 
     Example: mpi-track compare-dilutions fixed_concentration.csv fixed_volume.csv --figure dilution.svg
+    --spacing-figure spacing.svg
     """
     from napari_mpi_track.quantification.dilution import compare_dilutions as compare
+    from napari_mpi_track.quantification.dilution import compare_with_spacing
     from napari_mpi_track.quantification.sample_tables import read_dilution_samples
 
-    effects = compare(
-        read_dilution_samples(fixed_concentration, fwhm_column=fwhm),
-        read_dilution_samples(fixed_volume, fwhm_column=fwhm),
-    )
+    require_drawable(figure, overwrite)
+    require_drawable(spacing_figure, overwrite)
+    diluted = read_dilution_samples(fixed_volume, fwhm_column=fwhm)
+    effects = compare(read_dilution_samples(fixed_concentration, fwhm_column=fwhm), diluted)
+    spacing = _beside_the_model(diluted)
     if figure is not None:
         from napari_mpi_track.report.calibration_figures import dilution_figure
 
-        _draw(dilution_figure(effects), figure, overwrite)
+        draw(dilution_figure(effects), figure, overwrite)
+    if spacing_figure is not None:
+        from napari_mpi_track.report.calibration_figures import spacing_figure as drawn
+
+        # What keeps the model away is told where it was asked for.
+        draw(drawn(spacing or compare_with_spacing(diluted)), spacing_figure, overwrite)
     if as_json:
-        print_json({"effects": [_effect_record(effect) for effect in effects]})
+        print_json({"effects": [_effect_record(effect) for effect in effects], "spacing": [asdict(p) for p in spacing]})
         return
     for effect in effects:
         shift = f", {effect.diluted - effect.reference:+.2f} mm" if effect.measure == "fwhm_mm" else ""
@@ -84,17 +99,22 @@ def compare_dilutions(
             f"{effect.measure}, {effect.iron_ng:g} ng, diluted {effect.dilution_ratio:.3g} times: "
             f"{_in_words(effect.percent)}{shift}"
         )
+    for point in spacing[1:]:
+        percent = 100 * (point.measured / point.expected - 1)
+        typer.echo(
+            f"maximum, {point.concentration_ng_per_ul:g} ng/uL: {percent:+.2f} % beside the interparticle model "
+            f"(d/d_ref = {point.relative_spacing:.3g})"
+        )
 
 
-def _draw(drawn: Any, path: Path, overwrite: bool) -> None:
-    from napari_mpi_track.report.figures import figure_bytes
-    from napari_mpi_track.writers.whole import whole_file
+def _beside_the_model(diluted: Any) -> Any:
+    """Return the series of fixed volume beside the interparticle model; empty where it is not such a series."""
+    from napari_mpi_track.quantification.dilution import compare_with_spacing
 
-    kind = path.suffix.lower().lstrip(".")
-    if kind not in ("svg", "png"):
-        raise MpiTrackError(f"a figure is written as .svg or .png, got '{path.suffix}'", file=path)
-    with whole_file(path, overwrite) as temporary:
-        temporary.write_bytes(figure_bytes(drawn, "svg" if kind == "svg" else "png"))
+    try:
+        return compare_with_spacing(diluted)
+    except CalibrationError:
+        return []
 
 
 def _in_words(difference: Any) -> str:

@@ -24,6 +24,16 @@ Spacing = Annotated[
 SaturationOption = Annotated[
     Path | None, typer.Option("--saturation", help="Receiver's curve, S.json: the scan is linearised first.")
 ]
+Conditions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--condition", help="NAME=VALUE, as often as needed: tracer, cell_type, scan_mode ... of what is measured."
+    ),
+]
+Override = Annotated[
+    list[str] | None,
+    typer.Option("--override", help="NAME: use the calibration although it differs in this; as often as needed."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
@@ -63,6 +73,38 @@ def read_one(
     for warning in volume.warnings:
         note(f"{path}: {warning}")
     return volume
+
+
+def stated(conditions: list[str] | None) -> dict[str, Any]:
+    """Return the facts of ``--condition NAME=VALUE`` by name."""
+    facts: dict[str, Any] = {}
+    for text in conditions or ():
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not (name and sign and value):
+            raise MpiTrackError(f"--condition needs NAME=VALUE, got '{text}'", remedy="such as scan_mode='high gain'")
+        facts[name] = int(value) if name == "dimensions" and value.isdigit() else value
+    return facts
+
+
+def draw(figure: Any, path: Path, overwrite: bool) -> None:
+    """Write a figure as SVG or PNG, as its file's ending says."""
+    from napari_mpi_track.report.figures import figure_bytes
+    from napari_mpi_track.writers.whole import whole_file
+
+    kind = path.suffix.lower().lstrip(".")
+    with whole_file(path, overwrite) as temporary:
+        temporary.write_bytes(figure_bytes(figure, "svg" if kind == "svg" else "png"))
+
+
+def require_drawable(path: Path | None, overwrite: bool) -> None:
+    """Refuse, before any work, a figure that could not be written."""
+    from napari_mpi_track.writers.whole import require_absent
+
+    if path is None:
+        return
+    if path.suffix.lower() not in (".svg", ".png"):
+        raise MpiTrackError(f"a figure is written as .svg or .png, got '{path.suffix}'", file=path)
+    require_absent(path, overwrite)
 
 
 def note(text: str) -> None:

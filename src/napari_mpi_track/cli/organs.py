@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from napari_mpi_track.cli.options import (
+    Conditions,
     ModalityOption,
+    Override,
     Overwrite,
     SaturationOption,
     Series,
@@ -17,6 +19,7 @@ from napari_mpi_track.cli.options import (
     note,
     numbers,
     read_one,
+    stated,
 )
 from napari_mpi_track.errors import MpiTrackError, TableError
 from napari_mpi_track.imaging.point_spread import PsfShape
@@ -58,6 +61,8 @@ def quantify(
     ] = None,
     spill_over: Annotated[bool, typer.Option("--spill-over", help="Undo the blur between organs.")] = False,
     saturation: SaturationOption = None,
+    condition: Conditions = None,
+    override: Override = None,
     series: Series = None,
     modality: ModalityOption = None,
     unit: Unit = None,
@@ -65,6 +70,8 @@ def quantify(
     overwrite: Overwrite = False,
 ) -> None:
     """Measure organs in one scan: totals that add up to the scan's, and cells where a calibration is given.
+
+    A calibration made with another tracer, scan mode ... is refused, as far as the scan or --condition says.
 
     Example: mpi-track quantify mpi.nii.gz --organs organs.nii.gz --transform ct_to_mpi.tfm --calibration promag.json
     --psf-fwhm-mm 2.5 --spill-over --out organs.csv
@@ -79,6 +86,8 @@ def quantify(
     from napari_mpi_track.writers.whole import require_absent, whole_file
 
     require_absent(out, overwrite)
+    if calibration is None and (condition or override):
+        raise MpiTrackError("--condition and --override need a calibration", remedy="give --calibration")
     widths = numbers(psf_fwhm_mm, "--psf-fwhm-mm")
     if spill_over and not any(widths or ()):
         raise MpiTrackError("--spill-over needs the width of the blur", remedy="give --psf-fwhm-mm above 0")
@@ -93,6 +102,8 @@ def quantify(
         line,
         background=background,
         point_spread=psf if spill_over else None,
+        conditions={**stated(condition), **({} if saturation is None else {"saturation": saturation.name})},
+        override=override or (),
     )
     for warning in warnings:
         note(warning)

@@ -3,16 +3,21 @@
 import math
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from napari_mpi_track.cli.options import (
     AsJson,
+    Conditions,
+    Override,
     Overwrite,
+    draw,
     note,
     numbers,
     print_json,
+    require_drawable,
+    stated,
 )
 from napari_mpi_track.errors import MpiTrackError, TableError
 from napari_mpi_track.quantification.estimate import Estimate
@@ -67,18 +72,35 @@ def calibrate(
     batch: Annotated[str | None, typer.Option("--batch", help="Batch of the tracer.")] = None,
     labelling: Annotated[str | None, typer.Option("--labelling", help="How cells were labelled.")] = None,
     scan_mode: Annotated[str | None, typer.Option("--scan-mode")] = None,
+    field_of_view: Annotated[str | None, typer.Option("--field-of-view", help="Such as '60 x 60 x 100 mm'.")] = None,
     reconstruction: Annotated[str | None, typer.Option("--reconstruction", help="Version of it.")] = None,
     saturation: Annotated[
         Path | None, typer.Option("--saturation", help="Saturation curve the signals were linearised with.")
     ] = None,
     projection: Annotated[bool, typer.Option("--projection", help="Signals of 2-D projections.")] = False,
+    date: Annotated[str | None, typer.Option("--date", help="Of the measurement.")] = None,
+    iron_per_cell_pg: Annotated[
+        float | None, typer.Option("--iron-per-cell-pg", help="Iron in a labelled cell, pg (by ICP, say).")
+    ] = None,
+    labelling_efficiency_percent: Annotated[
+        float | None, typer.Option("--labelling-efficiency-percent", help="Cells that took up label.")
+    ] = None,
+    viability_percent: Annotated[
+        float | None, typer.Option("--viability-percent", help="Cells alive after labelling.")
+    ] = None,
     units_checked: Annotated[
         bool, typer.Option("--units-checked", help="Amounts are right, however odd they look.")
     ] = False,
+    figure: Annotated[Path | None, typer.Option("--figure", help="Draw the curve: a .svg or .png file.")] = None,
+    residual_figure: Annotated[
+        Path | None, typer.Option("--residual-figure", help="Draw residuals and Cook's distances: .svg or .png.")
+    ] = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Fit a calibration line, with detection limits.
+
+    What is said of tracer, cells and scanner is kept: scans that differ are refused.
 
     Example: mpi-track calibrate calibration.csv --x cells --signal signal_total --kind in-cells --tracer ProMag
     --out promag.json
@@ -93,6 +115,8 @@ def calibrate(
     from napari_mpi_track.quantification.saturation import load_saturation
     from napari_mpi_track.quantification.unit_suspicion import suspected_column
 
+    require_drawable(figure, overwrite)
+    require_drawable(residual_figure, overwrite)
     cells_or_iron, signals = read_calibration_table(table, x, signal)
     question = "" if units_checked else suspected_column(cells_or_iron, signals)
     if question:
@@ -103,6 +127,7 @@ def calibrate(
         cells_or_iron,
         signals,
         kind=kind.value,
+        x_quantity=_quantity(x),
         weights=weights.value,
         through_origin=through_origin,
         table=table.name,
@@ -114,11 +139,26 @@ def calibrate(
         total_rule=total_rule,
         dimensions=2 if projection else 3,
         scan_mode=scan_mode,
+        field_of_view=field_of_view,
         reconstruction=reconstruction,
         saturation=None if saturation is None else saturation.name,
+        date=date,
+        iron_per_cell_pg=iron_per_cell_pg,
+        labelling_efficiency_percent=labelling_efficiency_percent,
+        viability_percent=viability_percent,
     )
     save_calibration(calibration, out, overwrite)
     influence = measure_influence(calibration) if calibration.n > 3 else None
+    if figure is not None:
+        from napari_mpi_track.report.figures import calibration_figure
+
+        draw(calibration_figure(calibration), figure, overwrite)
+    if residual_figure is not None and influence is not None:
+        from napari_mpi_track.report.calibration_figures import residual_figure as drawn
+
+        draw(drawn(calibration, influence), residual_figure, overwrite)
+    elif residual_figure is not None:
+        note("three samples leave no residuals to judge: no figure of them is drawn")
     judged = [] if influence is None else influence_in_words(calibration, influence)
     for weakness in (*calibration.weak_points, *judged):
         note(weakness)
@@ -139,6 +179,14 @@ def calibrate(
     )
 
 
+def _quantity(column: str) -> Literal["cells", "iron_ng"] | None:
+    """Return what a column holds by its name: cells or iron; ``None`` where the name does not say."""
+    name = column.casefold()
+    if "iron" in name or name.endswith("_ng"):
+        return "iron_ng"
+    return "cells" if "cell" in name else None
+
+
 def count(
     signals: Annotated[list[float], typer.Argument(help="Signals, each a mean of m.", show_default=False)],
     calibration: Annotated[Path, typer.Option("--calibration", help="C.json.", show_default=False)],
@@ -149,24 +197,32 @@ def count(
             "--vial", help="THEN,NOW[,SD]: a vial's signal with the calibration and today, and the SD of each."
         ),
     ] = None,
+    condition: Conditions = None,
+    override: Override = None,
     as_json: AsJson = False,
 ) -> None:
     """Read signals as cells (or iron) with their 95 % interval; --vial undoes the scanner's drift.
 
-    Example: mpi-track count 640.2 12.5 --calibration promag.json
+    A calibration made with another tracer, scan mode ... than --condition says is refused.
+
+    Example: mpi-track count 640.2 12.5 --calibration promag.json --condition tracer=ProMag
     """
-    from napari_mpi_track.quantification.calibration import load_calibration
+    from napari_mpi_track.quantification.calibration import load_calibration, require_match, require_needed
     from napari_mpi_track.quantification.cell_number import count_cells
 
     for signal in signals:
         if not math.isfinite(signal):
             raise MpiTrackError(f"a signal must be a finite number, got {signal}", remedy="leave it out")
     line = load_calibration(calibration)
+    overridden = require_match(line, override=override or (), file=calibration, **stated(condition))
+    require_needed(override or (), overridden)
+    for difference in overridden:
+        note(f"the calibration is used although it differs in {difference}")
     undrifted = [_undrifted(value, vial) for value in signals]
     counts = count_cells([s.value for s in undrifted], line, own_sd=[s.sd for s in undrifted], replicates=replicates)
     name = line.x_quantity
     records = [
-        {"signal": s, name: v, f"{name}_low": low, f"{name}_high": high, "flag": str(flag)}
+        {"signal": s, name: v, f"{name}_low": low, f"{name}_high": high, "flag": _flag(flag, bool(overridden))}
         for s, v, low, high, flag in zip(
             signals,
             counts.value.tolist(),
@@ -176,13 +232,14 @@ def count(
             strict=True,
         )
     ]
+    for signal in signals:
+        if signal > _FAR_ABOVE * line.signal_at(line.x_range[1]):
+            note(f"{signal:g} is far above the calibration's signals: is it in the same unit?")
     if as_json:
         print_json({"counts": records})
         return
     unit = "cells (apparent)" if name == "cells" else "ng iron"
     for record in records:
-        if record["signal"] > _FAR_ABOVE * line.signal_at(line.x_range[1]):
-            note(f"{record['signal']:g} is far above the calibration's signals: is it in the same unit?")
         if "below_detection" in record["flag"]:
             high = record[f"{name}_high"]
             bound = f"< {high:,.3g} {unit}" if math.isfinite(high) else "no bound: the slope may be zero"
@@ -195,6 +252,10 @@ def count(
         else:
             interval = f"95 % interval {record[f'{name}_low']:,.3g} to {record[f'{name}_high']:,.3g}"
             typer.echo(f"{record['signal']:g}: {record[name]:,.3g} {unit}, {interval} {record['flag']}".rstrip())
+
+
+def _flag(flag: str, is_overridden: bool) -> str:
+    return ";".join([*([str(flag)] if flag else []), *(["calibration_overridden"] if is_overridden else [])])
 
 
 def _undrifted(signal: float, vial: str | None) -> Estimate:

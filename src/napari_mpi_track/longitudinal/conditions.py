@@ -86,18 +86,23 @@ def idle_overrides(study: Study, overridden: Collection[str]) -> list[str]:
     return [f"the override of {name} overrides nothing: take it out of the study file" for name in idle]
 
 
+def scan_facts(scan: Volume) -> dict[str, Any]:
+    """Return what a scan states of itself, by the names a calibration goes by; only what is stated."""
+    facts = {name: scan.metadata[name] for name in ("scan_mode", "reconstruction") if name in scan.metadata}
+    facts["dimensions"] = 2 if scan.is_projection else 3
+    if scan.tracer is not None:
+        facts["tracer"] = scan.tracer
+    if not scan.is_linearised:
+        facts["saturation"] = "none"
+    return facts
+
+
 def _facts(study: Study, scan: Volume | None) -> dict[str, Any]:
-    """Return what is known of a scan, by the names a calibration goes by."""
+    """Return what the study says of its scans, and above it what the scan says itself."""
     facts: dict[str, Any] = {name: study.conditions.get(name) for name in _FROM_CONDITIONS}
     facts |= {"tracer": study.tracer, "metric": study.signal_metric}
-    if study.saturation is not None:
-        facts["saturation"] = study.saturation.name
-    if scan is None:
-        return facts
-    facts |= {name: scan.metadata[name] for name in ("scan_mode", "reconstruction") if name in scan.metadata}
-    if study.saturation is None and not scan.is_linearised:
-        facts["saturation"] = "none"
-    return {**facts, "tracer": scan.tracer or study.tracer, "dimensions": 2 if scan.is_projection else 3}
+    facts |= {} if scan is None else scan_facts(scan)
+    return facts if study.saturation is None else {**facts, "saturation": study.saturation.name}
 
 
 def calibration_doubts(study: Study, calibration: Calibration | None) -> Iterable[str]:

@@ -1,16 +1,24 @@
 """One scan and its organs measured on their own, without a study."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 from napari_mpi_track.errors import GridMismatchError
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.longitudinal.conditions import scan_facts
 from napari_mpi_track.longitudinal.measured import measure_scan
 from napari_mpi_track.longitudinal.measurement import Measurement
-from napari_mpi_track.longitudinal.mpi_rows import rows_of_scan
-from napari_mpi_track.quantification.calibration import Calibration
+from napari_mpi_track.longitudinal.mpi_rows import rows_of_scan, with_override_flag
+from napari_mpi_track.quantification.calibration import (
+    Calibration,
+    Difference,
+    require_match,
+    require_needed,
+)
 from napari_mpi_track.registration.alignment import Alignment
 from napari_mpi_track.registration.resample import require_frames
 
@@ -23,6 +31,8 @@ def quantify_scan(
     *,
     background: float | str = 0.0,
     point_spread: PointSpread | None = None,
+    conditions: Mapping[str, Any] | None = None,
+    override: Collection[str] = (),
 ) -> tuple[list[Measurement], list[str]]:
     """Return the rows of one scan (subject, group, day and modality left empty), and what there is to warn of.
 
@@ -33,14 +43,22 @@ def quantify_scan(
     scan_from_organs
         The way from the organs to the scan.
     calibration
-        Reads signals as cells or iron.
+        Reads signals as cells or iron: of totals, or of maxima where it was made of maxima.
     background
         Taken off every voxel: a number in the scan's unit (or its text), or the name of an organ whose mean it is.
     point_spread
         The blur to undo between organs; ``None`` leaves it.
+    conditions
+        What the scan does not state of itself (scan_mode, cell_type ...): compared with the calibration.
+    override
+        Facts in which the calibration may differ; the rows are flagged and a warning names them.
 
     Raises
     ------
+    CalibrationMismatchError
+        If the calibration was made under other conditions, as far as both sides say.
+    CalibrationError
+        If there is nothing to override.
     FrameMismatchError
         If scan and organs name different frames and no way joins them.
     GridMismatchError
@@ -63,6 +81,12 @@ def quantify_scan(
                     remedy="give --transform (mpi-track align), or draw the organs on this scan",
                 )
             scan_frame = organ_frame
+    overridden: tuple[Difference, ...] = ()
+    if calibration is not None:
+        said = {**scan_facts(scan), **(conditions or {})}
+        overridden = require_match(calibration, override=override, file=scan.file, **said)
+        require_needed(override, overridden)
+        warnings += [f"the calibration is used although it differs in {difference}" for difference in overridden]
     noise = estimate_noise(scan)
     measured = measure_scan(
         scan.in_frame(scan_frame),
@@ -73,8 +97,9 @@ def quantify_scan(
         background=_number_or_name(background),
     )
     warnings += measured.doubts()
-    rows, _ = rows_of_scan(Measurement("", "", 0.0, "", ""), measured, calibration, "total")
-    return rows, warnings
+    metric = "total" if calibration is None or calibration.metric is None else calibration.metric
+    rows, _ = rows_of_scan(Measurement("", "", 0.0, "", ""), measured, calibration, metric)
+    return (with_override_flag(rows) if overridden else rows), warnings
 
 
 def _number_or_name(background: float | str) -> float | str:

@@ -141,6 +141,14 @@ class Calibration:
         return sqrt(self.covariance[1][1])
 
     @property
+    def fieller_g(self) -> float:
+        """Fieller's g = t^2 Var(b)/b^2 at 95 %, dimensionless: from 1 on, no interval of an amount is finite."""
+        from scipy.special import stdtrit
+
+        t = float(stdtrit(self.degrees_of_freedom, 0.975))
+        return (t * self.slope_se / self.slope) ** 2
+
+    @property
     def residuals(self) -> NDArray[np.float64]:
         """Signal minus the line, shape (n,)."""
         return self.signal - (self.intercept + self.slope * self.x)
@@ -149,6 +157,11 @@ class Calibration:
     def weak_points(self) -> tuple[str, ...]:
         """What a reader of results should know of this line, one sentence each."""
         said = []
+        if self.fieller_g >= 1:
+            said.append(
+                f"the slope is not told apart from zero (g = {self.fieller_g:.3g} >= 1): no signal read through this line "
+                "has a finite interval; add standards or replicates"
+            )
         if self.lack_of_fit is not None and self.lack_of_fit.p_value < _FALSE_POSITIVE_RATE:
             p = self.lack_of_fit.p_value
             said.append(f"the replicates contradict a straight line (lack of fit, p = {p:.2g})")
