@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from napari_mpi_track.imaging.deformation import Deformation
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.transform import Transform
@@ -137,6 +138,20 @@ def affine_transforms(
     shift = draw(st.tuples(*[_numbers(-reach_mm, reach_mm)] * 3))
     linear = draw(directions()) * scale @ draw(rotations())
     return Transform.from_parts(linear, shift, source, target)
+
+
+@st.composite
+def deformations(draw: st.DrawFn, on: st.SearchStrategy[Grid] | None = None) -> Deformation:
+    """Displacements by lattices in any direction, each vector up to a tenth of the steps between control points."""
+    grid = draw(on if on is not None else any_grids_of(shapes(4, 9)))
+    rng = np.random.default_rng(draw(seeds()))
+    vectors = rng.uniform(-0.1, 0.1, (3, *grid.shape)) * float(grid.spacing_mm.min())
+    return Deformation(grid, vectors)
+
+
+def any_grids_of(shape: st.SearchStrategy[tuple[int, int, int]]) -> st.SearchStrategy[Grid]:
+    """Grids of these shapes with and without shear."""
+    return st.one_of(grids(shape), sheared_grids(shape))
 
 
 @st.composite

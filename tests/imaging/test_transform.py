@@ -81,10 +81,19 @@ def test_itks_rigid_transform_about_a_centre_and_composites_come_in_as_one_matri
         assert ours.is_rigid
 
 
-def test_a_transform_that_is_not_linear_or_not_in_space_is_refused():
-    bspline = sitk.BSplineTransformInitializer(sitk.Image(8, 8, 8, sitk.sitkUInt8), [2, 2, 2])
-    for itk in (bspline, sitk.Euler2DTransform()):
-        with pytest.raises(AlignmentError, match="linear transform in 3-D"):
+def test_a_transform_that_is_not_in_space_or_not_smooth_is_refused():
+    field = sitk.DisplacementFieldTransform(sitk.Image((4, 4, 4), sitk.sitkVectorFloat64))
+    quadratic = sitk.BSplineTransformInitializer(sitk.Image(8, 8, 8, sitk.sitkUInt8), [2, 2, 2], 2)
+    two = sitk.CompositeTransform(
+        [sitk.BSplineTransformInitializer(sitk.Image(8, 8, 8, sitk.sitkUInt8), [2, 2, 2])] * 2
+    )
+    for itk, fault in (
+        (sitk.Euler2DTransform(), "in 3-D was needed"),
+        (field, "DisplacementFieldTransform is neither linear nor a B-spline"),
+        (quadratic, "of order 2"),
+        (two, "two deformed transforms"),
+    ):
+        with pytest.raises(AlignmentError, match=fault):
             from_itk_transform(itk)
 
 

@@ -125,9 +125,7 @@ class Alignment:
         """Return the transform of a fixed frame moved by (rotation vector, translation) about ``centre_mm``."""
         rotation = rotation_from_vector(movement[:3])
         first = Transform.from_parts(rotation, self.centre_mm - rotation @ self.centre_mm + movement[3:])
-        matrix = self.moving_from_fixed.target_from_source @ first.target_from_source
-        matrix[3] = [0, 0, 0, 1]
-        return replace(self.moving_from_fixed, target_from_source=matrix)
+        return self.moving_from_fixed.preceded_by(first)
 
 
 def movement_jacobian(arms_mm: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -190,7 +188,7 @@ def chain(outer: Alignment, inner: Alignment) -> Alignment:
 
 
 def _wider(first: str, second: str) -> str:
-    return max(first, second, key=("rigid", "similarity", "affine").index)
+    return max(first, second, key=("rigid", "similarity", "affine", "bspline").index)
 
 
 def _only(first: FiducialEvidence | None, second: FiducialEvidence | None) -> FiducialEvidence | None:
@@ -200,10 +198,12 @@ def _only(first: FiducialEvidence | None, second: FiducialEvidence | None) -> Fi
 
 def _carried_back(outer: Alignment, inner: Alignment) -> NDArray[np.float64]:
     """Return the 6x6 that carries a movement of ``inner``'s moving frame back into its fixed frame and centre."""
-    back = inner.moving_from_fixed.inverse()
-    linear = back.target_from_source[:3, :3]
+    forward = inner.moving_from_fixed
+    # A deformed step carries a small movement as its own slope at the middle does.
+    middle, _ = forward.search_back(outer.centre_mm)
+    linear = np.linalg.inv(forward.jacobian(middle))
     rotation = linear / np.cbrt(np.linalg.det(linear))
-    arm = inner.centre_mm - back.map(outer.centre_mm)
+    arm = inner.centre_mm - middle
     carried = np.zeros((6, 6))
     carried[:3, :3] = rotation
     carried[3:, 3:] = linear
@@ -212,22 +212,24 @@ def _carried_back(outer: Alignment, inner: Alignment) -> NDArray[np.float64]:
 
 
 def save_alignment(alignment: Alignment, path: str | Path, overwrite: bool = False) -> None:
-    """Write the transform as ITK ``.tfm`` (fixed points to moving points), and ``.json`` with all the rest beside it.
+    """Write the transform for ITK (fixed points to moving points), and ``.json`` with all the rest beside it.
+
+    ``.tfm`` and ``.txt`` are text, ``.h5`` is HDF5; all three keep every digit.
 
     Raises
     ------
     OutputExistsError
         If either file is there already and ``overwrite`` is not set.
     """
-    import SimpleITK as sitk
-
-    from napari_mpi_track.imaging.itk import to_itk_transform
+    from napari_mpi_track.imaging.itk import write_itk_transform
     from napari_mpi_track.writers.whole import whole_file
 
     target = Path(path)
     beside = target.with_suffix(".json")
-    if target.suffix not in (".tfm", ".txt"):
-        raise AlignmentError("a transform is written as .tfm", file=target, remedy="give a path that ends in .tfm")
+    if target.suffix not in (".tfm", ".txt", ".h5"):
+        raise AlignmentError(
+            "a transform is written as .tfm, .txt or .h5", file=target, remedy="give a path that ends in .tfm"
+        )
     for file in (target, beside):
         if file.exists() and not overwrite:
             raise OutputExistsError("the output is there already", file=file, remedy="use --overwrite")
@@ -235,7 +237,7 @@ def save_alignment(alignment: Alignment, path: str | Path, overwrite: bool = Fal
     with whole_file(beside, overwrite) as temporary:
         Path(temporary).write_text(text, encoding="utf-8")
     with whole_file(target, overwrite) as temporary:
-        sitk.WriteTransform(to_itk_transform(alignment.moving_from_fixed), str(temporary))
+        write_itk_transform(alignment.moving_from_fixed, Path(temporary))
 
 
 def _as_json(alignment: Alignment, transform_name: str) -> dict[str, Any]:
@@ -291,14 +293,14 @@ def _finite(number: float | None) -> float | None:
 
 
 def load_alignment(path: str | Path) -> Alignment:
-    """Return the alignment of a ``.tfm`` (or any linear ITK transform file) and the ``.json`` beside it.
+    """Return the alignment of an ITK transform file (``.tfm``, ``.txt``, ``.h5``) and the ``.json`` beside it.
 
     Without the ``.json`` the frames and the error are unknown, and a warning says so.
 
     Raises
     ------
     AlignmentError
-        If the file is no linear 3-D transform, or the ``.json`` is not one of ours.
+        If the file is no linear or B-spline transform in 3-D, or the ``.json`` is not one of ours.
     """
     source = Path(path)
     transform = _read_transform(source)
@@ -307,7 +309,7 @@ def load_alignment(path: str | Path) -> Alignment:
         return Alignment(
             transform,
             method="file",
-            model="rigid" if transform.is_rigid else "affine",
+            model=_model_of(transform),
             reason=f"read from {source.name}",
             warnings=(f"{source.name} has no .json beside it: its frames and its error are unknown",),
         )
@@ -321,6 +323,12 @@ def load_alignment(path: str | Path) -> Alignment:
             file=beside,
             remedy="write the alignment again with mpi-track align, or remove the .json",
         ) from fault
+
+
+def _model_of(transform: Transform) -> str:
+    if transform.deformation is not None:
+        return "bspline"
+    return "rigid" if transform.is_rigid else "affine"
 
 
 def _fields(stated: dict[str, Any]) -> dict[str, Any]:
@@ -363,24 +371,8 @@ def _fiducials_from_json(stated: dict[str, Any]) -> FiducialEvidence | None:
 
 
 def _read_transform(path: Path) -> Transform:
-    import SimpleITK as sitk
-
-    from napari_mpi_track.imaging.itk import from_itk_transform
+    from napari_mpi_track.imaging.itk import read_itk_transform
 
     if not path.is_file():
         raise AlignmentError("there is no such transform", file=path, remedy="check the path")
-    try:
-        read = sitk.ReadTransform(str(path))
-    except RuntimeError as fault:
-        raise AlignmentError(
-            "the file is not an ITK transform", file=path, remedy="give a .tfm or .h5 written by ITK or mpi-track"
-        ) from fault
-    if read.GetDimension() == 3 and read.GetTransformEnum() == sitk.sitkAffine:
-        affine = sitk.AffineTransform(read)
-        if not any(affine.GetCenter()):
-            # Read parameter by parameter: mapping points and subtracting would lose the last bits.
-            return Transform.from_parts(np.reshape(affine.GetMatrix(), (3, 3)), affine.GetTranslation())
-    try:
-        return from_itk_transform(read)
-    except AlignmentError as fault:
-        raise AlignmentError(fault.what, file=path, remedy="give a linear transform") from fault
+    return read_itk_transform(path)
