@@ -437,6 +437,12 @@ def test_a_sample_that_does_not_fit_is_named_and_kept(filled: CalibrationPanel) 
     assert curve(filled).n == X.size
 
 
+def test_three_samples_make_a_line_and_cannot_judge_each_other(panel: CalibrationPanel) -> None:
+    panel.paste("cells\tsignal\n0\t1\n10\t22\n20\t39\n")
+    assert curve(panel).n == 3
+    assert "Samples are judged among 4 or more, got 3." in card(panel)
+
+
 def test_a_big_table_is_refused_before_it_is_drawn(panel: CalibrationPanel) -> None:
     panel.paste("cells\tsignal\n" + "1\t2\n" * 1001)
     assert "up to 1,000 rows" in panel.contents.said.text()

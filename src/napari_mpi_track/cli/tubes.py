@@ -1,15 +1,12 @@
 """The command that makes a calibration table from scans: measure-tubes."""
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from napari_mpi_track.cli.options import AsJson, ModalityOption, Overwrite, Spacing, Unit, note, numbers, print_json
-from napari_mpi_track.errors import MpiTrackError
-from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.quantification.tubes import TubeRule
 
 
@@ -50,6 +47,7 @@ def measure_tubes(
     """
     from napari_mpi_track.quantification.sample_sheet import COLUMNS, Sample, join_sheet, read_sample_sheet, table_rows
     from napari_mpi_track.quantification.saturation import load_saturation
+    from napari_mpi_track.quantification.tube_scans import read_tube_scans
     from napari_mpi_track.quantification.tubes import TotalRule
     from napari_mpi_track.quantification.tubes import measure_tubes as measure
     from napari_mpi_track.readers.points import read_points
@@ -57,9 +55,12 @@ def measure_tubes(
 
     require_absent(out, overwrite)
     samples = None if sheet is None else read_sample_sheet(sheet, units_checked=units_checked)
-    scans = _scans(folder, modality, unit, spacing_mm)
-    if projection:
-        scans = [(name, replace(volume, is_projection=True)) for name, volume in scans]
+    spacing = numbers(spacing_mm, "--spacing-mm")
+    if spacing is not None and len(spacing) == 1:
+        spacing = spacing * 3
+    scans, skipped = read_tube_scans(folder, modality=modality, unit=unit, spacing_mm=spacing, is_projection=projection)
+    for entry in skipped:
+        note(f"{entry.path} was not read: {entry.reason}")
     if saturation is not None:
         curve = load_saturation(saturation)
         scans = [(name, curve.linearise(volume)) for name, volume in scans]
@@ -87,37 +88,6 @@ def measure_tubes(
     for tube, _ in joined:
         width = "" if tube.fwhm_mm is None else f", FWHM {tube.fwhm_mm:.3g} +- {tube.fwhm_se_mm:.1g} mm"
         typer.echo(f"{tube.name}: maximum {tube.maximum:.4g}, total {tube.total:.5g}{width} {tube.flag}".rstrip())
-
-
-def _scans(folder: Path, modality: Modality | None, unit: str | None, spacing: str | None) -> list[tuple[str, Volume]]:
-    """Return the scans of a folder with their names; anything that is no scan (the sheet) is passed over."""
-    from napari_mpi_track.readers.scans import find_scans, read_scans
-
-    spacing_mm = numbers(spacing, "--spacing-mm")
-    if spacing_mm is not None and len(spacing_mm) == 1:
-        spacing_mm = spacing_mm * 3
-    if folder.is_dir():
-        volumes: list[Volume] = list(find_scans(folder, modality=modality, unit=unit, spacing_mm=spacing_mm).volumes)
-    else:
-        volumes = read_scans(folder, modality=modality, unit=unit, spacing_mm=spacing_mm)
-    if not volumes:
-        raise MpiTrackError("no scan was found", file=folder, remedy="give the folder of the scans of tubes")
-    names = [_name(volume) for volume in volumes]
-    if len(set(names)) < len(names):
-        # Series of one file, or files of one name in different folders.
-        names = [
-            name if names.count(name) == 1 else f"{name}#{v.series}" for name, v in zip(names, volumes, strict=True)
-        ]
-    return list(zip(names, volumes, strict=True))
-
-
-def _name(volume: Volume) -> str:
-    from napari_mpi_track.writers.whole import suffix_of
-
-    if volume.file is None:
-        return volume.name
-    path = Path(volume.file)
-    return path.name if path.is_dir() else path.name[: len(path.name) - len(suffix_of(path))]
 
 
 def _record(tube: Any, sample: Any) -> dict[str, Any]:

@@ -95,11 +95,18 @@ def draft_with(draft: Draft, columns: Columns, source: str) -> Draft:
     name = columns.names[columns.x]
     says_iron, says_cells = bool(_IRON.search(name)), bool(_CELLS.search(name))
     if columns.table.header and says_iron != says_cells:
-        settings = _with_quantity(settings, "iron_ng" if says_iron else "cells")
+        settings = with_quantity(settings, "iron_ng" if says_iron else "cells")
     unit = next((unit for pattern, unit in _UNITS if pattern.search(name)), "")
     signal = columns.names[columns.signals[0]].lower()
     metric = "total" if "total" in signal or "sum" in signal else "maximum" if "max" in signal else settings.metric
     return Draft(columns.rows(), replace(settings, x_unit=unit, metric=metric), source)
+
+
+def with_quantity(settings: CurveSettings, x_quantity: str) -> CurveSettings:
+    """Return the settings with a kind that counts cells, or iron; as they are if theirs does."""
+    if settings.x_quantity == x_quantity:
+        return settings
+    return replace(settings, kind="in-cells" if x_quantity == "cells" else "in-cells-iron")
 
 
 def require_room(rows: Rows) -> None:
@@ -120,12 +127,6 @@ def tidy(rows: Sequence[Sequence[str]]) -> Rows:
     while kept and not kept[-1]:
         kept.pop()
     return tuple(kept)
-
-
-def _with_quantity(settings: CurveSettings, x_quantity: str) -> CurveSettings:
-    if settings.x_quantity == x_quantity:
-        return settings
-    return replace(settings, kind="in-cells" if x_quantity == "cells" else "in-cells-iron")
 
 
 def _is_numeric(rows: Rows, at: int) -> bool:

@@ -48,15 +48,18 @@ X_UNITS: Mapping[str, Mapping[str, float]] = {
 }
 
 
-def _said(
+def said_of_field(
     label: str,
     tip: str,
     choices: Mapping[Any, str] | None = None,
     *,
     explained: Mapping[Any, str] | None = None,
     is_rare: bool = False,
+    span: tuple[float, float, str] | None = None,
 ) -> dict[str, Any]:
-    return {"label": label, "tip": tip, "choices": choices, "explained": explained or {}, "is_rare": is_rare}
+    """Return what a form has to know of a field; ``span`` is least, most and unit of a number."""
+    explained = explained or {}
+    return {"label": label, "tip": tip, "choices": choices, "explained": explained, "is_rare": is_rare, "span": span}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,34 +67,41 @@ class CurveSettings:
     """What is said of the samples; the form of the panel is made of these fields."""
 
     kind: str = field(
-        default="in-cells", metadata=_said("Samples", "What was in the samples.", KINDS, explained=KINDS_EXPLAINED)
+        default="in-cells",
+        metadata=said_of_field("Samples", "What was in the samples.", KINDS, explained=KINDS_EXPLAINED),
     )
-    x_unit: str = field(default="", metadata=_said("Amounts in", "What 1 in the first column means.", {}))
+    x_unit: str = field(default="", metadata=said_of_field("Amounts in", "What 1 in the first column means.", {}))
     weights: str = field(
         default="auto",
-        metadata=_said(
+        metadata=said_of_field(
             "Weights", "How much each sample counts: less where the signal scatters more.", _WEIGHTS, is_rare=True
         ),
     )
-    tracer: str = field(default="", metadata=_said("Tracer", "A scan with another tracer is then refused."))
-    metric: str = field(default="", metadata=_said("Signal is", "What was measured.", _METRICS, is_rare=True))
+    tracer: str = field(default="", metadata=said_of_field("Tracer", "A scan with another tracer is then refused."))
+    metric: str = field(default="", metadata=said_of_field("Signal is", "What was measured.", _METRICS, is_rare=True))
     dimensions: int = field(
-        default=0, metadata=_said("Scans are", "A curve of one does not fit the other.", _DIMENSIONS, is_rare=True)
+        default=0,
+        metadata=said_of_field("Scans are", "A curve of one does not fit the other.", _DIMENSIONS, is_rare=True),
     )
     through_origin: bool = field(
         default=False,
-        metadata=_said("Through zero", "Only for signals that were corrected by their blank already.", is_rare=True),
+        metadata=said_of_field(
+            "Through zero", "Only for signals that were corrected by their blank already.", is_rare=True
+        ),
     )
-    cell_type: str = field(default="", metadata=_said("Cell type", "Kind of cells labelled.", is_rare=True))
-    labelling: str = field(default="", metadata=_said("Labelling", "How cells were labelled.", is_rare=True))
-    batch: str = field(default="", metadata=_said("Batch", "Batch of the tracer.", is_rare=True))
-    total_rule: str = field(default="", metadata=_said("Rule of the total", "How the ROI was drawn.", is_rare=True))
-    scan_mode: str = field(default="", metadata=_said("Scan mode", "As the scanner calls it.", is_rare=True))
-    reconstruction: str = field(default="", metadata=_said("Reconstruction", "Its version.", is_rare=True))
+    cell_type: str = field(default="", metadata=said_of_field("Cell type", "Kind of cells labelled.", is_rare=True))
+    labelling: str = field(default="", metadata=said_of_field("Labelling", "How cells were labelled.", is_rare=True))
+    batch: str = field(default="", metadata=said_of_field("Batch", "Batch of the tracer.", is_rare=True))
+    total_rule: str = field(
+        default="", metadata=said_of_field("Rule of the total", "How the ROI was drawn.", is_rare=True)
+    )
+    scan_mode: str = field(default="", metadata=said_of_field("Scan mode", "As the scanner calls it.", is_rare=True))
+    reconstruction: str = field(default="", metadata=said_of_field("Reconstruction", "Its version.", is_rare=True))
     saturation: str = field(
-        default="", metadata=_said("Saturation", "Saturation curve the signals were corrected by.", is_rare=True)
+        default="",
+        metadata=said_of_field("Saturation", "Saturation curve the signals were corrected by.", is_rare=True),
     )
-    date: str = field(default="", metadata=_said("Date", "Of the measurement.", is_rare=True))
+    date: str = field(default="", metadata=said_of_field("Date", "Of the measurement.", is_rare=True))
 
     def choices(self, name: str) -> Mapping[Any, str] | None:
         """Return what a field may be, with the words for it; ``None`` for free text and yes or no."""
@@ -150,9 +160,17 @@ def fitted(draft: Draft) -> Fitted:
         )
     except MpiTrackError as error:
         return Fitted(None, error)
-    said = [suspected_column(x, signal), *influence_in_words(calibration, measure_influence(calibration))]
+    said = [suspected_column(x, signal), *_about_samples(calibration)]
     sentences = [f"{words[:1].upper()}{words[1:]}" for words in said if words]
     return Fitted(calibration, None, (*notes, *sentences[:_MOST_SENTENCES]))
+
+
+def _about_samples(calibration: Calibration) -> list[str]:
+    try:
+        return influence_in_words(calibration, measure_influence(calibration))
+    except CalibrationError as error:
+        # Three samples make a line, but there is nothing to judge one of them by.
+        return [f"{error.what}."]
 
 
 def samples_of(rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[str, ...]]:

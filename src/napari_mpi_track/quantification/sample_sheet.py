@@ -72,6 +72,33 @@ def read_sample_sheet(path: str | Path, *, units_checked: bool = False) -> dict[
     return samples
 
 
+def find_sample_sheet(folder: str | Path) -> Path | None:
+    """Return the sample sheet that lies in a folder: the one CSV with a name and an amount in its header, or ``None``.
+
+    Raises
+    ------
+    TableError
+        Several are there.
+    """
+    sheets = [path for path in sorted(Path(folder).glob("*.csv")) if _is_sheet(path)]
+    if len(sheets) > 1:
+        raise TableError(
+            f"several sample sheets lie there: {', '.join(path.name for path in sheets)}",
+            file=folder,
+            remedy="leave only one of them beside the scans",
+        )
+    return sheets[0] if sheets else None
+
+
+def _is_sheet(path: Path) -> bool:
+    try:
+        header = read_table(path, ("name",))[0][1]
+    except TableError:
+        return False
+    # A table of tubes measured before has amounts too, and signals.
+    return bool({"cells", "iron_ng"} & header.keys()) and "total_sd" not in header
+
+
 def join_sheet(
     tubes: Sequence[TubeSignal], samples: Mapping[str, Sample], *, file: str | Path | None = None
 ) -> tuple[list[tuple[TubeSignal, Sample]], list[str]]:

@@ -1,6 +1,6 @@
 """What a scan shows of tubes and wells: maximum, total and width of each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -114,7 +114,12 @@ class TubeSignal:
 
 
 def measure_tubes(
-    scans: Sequence[tuple[str, Volume]], rule: TotalRule | None = None, points: Points | None = None
+    scans: Sequence[tuple[str, Volume]],
+    rule: TotalRule | None = None,
+    points: Points | None = None,
+    *,
+    progress: Callable[[float, str], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> list[TubeSignal]:
     """Return every tube of every scan.
 
@@ -128,11 +133,15 @@ def measure_tubes(
         Where the tubes of every scan lie and what they are called (wells, blanks among them). Without points tubes
         are searched; a scan in which none is found is taken for one of the same tube holder and measured where the
         other scans' single tubes lie, with the flag ``not_detected``.
+    progress
+        Told the part that is done, 0 to 1, and what is done next.
+    should_stop
+        Asked before each scan.
 
     Raises
     ------
     MeasurementError
-        No tube in any scan, or no place to measure a scan without one; a scan without noise.
+        No tube in any scan, or no place to measure a scan without one; a scan without noise; or it was stopped.
 
     Notes
     -----
@@ -140,26 +149,36 @@ def measure_tubes(
     lies above their mean and would tilt a curve of maxima.
     """
     rule = rule or TotalRule()
-    read = [(name, volume, estimate_noise(volume)) for name, volume in scans]
-    found = [find_tubes(volume, noise) for _, volume, noise in read]
-    if points is not None:
-        return [
-            tube
-            for (name, volume, noise), places in zip(read, found, strict=True)
-            for tube in _at_points(name, volume, noise, places, points, rule, is_alone=len(read) == 1)
-        ]
-    if not any(found):
+    count = max(len(scans), 1)
+
+    def at(done: float, doing: str) -> None:
+        if progress is not None:
+            progress(done / (2 * count), doing)
+        if should_stop is not None and should_stop():
+            raise MeasurementError("the measurement of the tubes was stopped")
+
+    read, found = [], []
+    for number, (name, volume) in enumerate(scans):
+        at(number, f"looking for tubes in {name}")
+        read.append((name, volume, estimate_noise(volume)))
+        found.append(find_tubes(volume, read[-1][2]))
+    if points is None and not any(found):
         raise MeasurementError(
             "no tube stands out of the noise in any scan", remedy="give the places of the tubes (--points)"
         )
     singles = [v.grid.lps_from(f[0].peak) for (_, v, _), f in zip(read, found, strict=True) if len(f) == 1]
     tubes = []
-    for (name, volume, noise), places in zip(read, found, strict=True):
-        if not places:
+    for number, ((name, volume, noise), places) in enumerate(zip(read, found, strict=True)):
+        at(count + number, f"measuring {name}")
+        if points is not None:
+            tubes += _at_points(name, volume, noise, places, points, rule, is_alone=len(read) == 1)
+        elif not places:
             tubes.append(_undetected(name, volume, noise, singles, rule))
-        for number, place in enumerate(places, start=1):
-            called = name if len(places) == 1 else f"{name}/{number}"
-            tubes.append(_measured(called, name, volume, noise, place, rule))
+        else:
+            tubes += [
+                _measured(name if len(places) == 1 else f"{name}/{nth}", name, volume, noise, place, rule)
+                for nth, place in enumerate(places, start=1)
+            ]
     return tubes
 
 

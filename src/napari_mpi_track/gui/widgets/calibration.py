@@ -11,6 +11,7 @@ from napari_mpi_track.gui.samples import sample_study
 from napari_mpi_track.gui.session import Session
 from napari_mpi_track.gui.steps import go_to, step_states
 from napari_mpi_track.gui.tasks import Task
+from napari_mpi_track.gui.tube_filling import FilledTable, draft_filled
 from napari_mpi_track.gui.widgets.calibration_body import CalibrationBody
 from napari_mpi_track.gui.widgets.panel_frame import PanelFrame
 from napari_mpi_track.gui.widgets.table_keys import copied_text
@@ -71,13 +72,14 @@ class CalibrationPanel(PanelFrame):
         task = Task(
             lambda progress: sample_study("car-t", progress).with_name("calibration.csv"), "Simulating the sample"
         )
-        button = self.contents.sample_button
-        button.setEnabled(False)
-        self.destroyed.connect(task.abandon)
         task.succeeded.connect(self.open_table)
-        task.finished.connect(lambda: button.setEnabled(True))
-        self.contents.work.follow(task)
-        task.start()
+        self.contents.work.run(task, self.contents.sample_button)
+
+    def take_tubes(self, table: FilledTable) -> None:
+        """Take the tubes that were measured in scans; a step that can be undone."""
+        self.session.keep_draft(draft_filled(self._draft, table))
+        self.contents.scans_button.setChecked(False)
+        self.contents.said.say(table.said)
 
     def take_study(self) -> None:
         """Take the samples, and what is said of them, that the open study names."""
@@ -140,6 +142,7 @@ class CalibrationPanel(PanelFrame):
         parts.paste_button.clicked.connect(lambda: self.paste(copied_text()))
         parts.clear_button.clicked.connect(lambda: session.keep_draft(Draft(settings=self._draft.settings)))
         parts.sample_button.clicked.connect(self.take_sample)
+        parts.tubes.filled.connect(self.take_tubes)
         parts.study_button.clicked.connect(self.take_study)
         parts.alone_button.clicked.connect(session.end_comparison)
         parts.use_button.clicked.connect(self.use_in_study)

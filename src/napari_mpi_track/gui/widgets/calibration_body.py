@@ -16,6 +16,7 @@ from napari_mpi_track.gui.widgets.reading_row import ReadingRow
 from napari_mpi_track.gui.widgets.said_row import SaidRow
 from napari_mpi_track.gui.widgets.sample_table import SampleTable
 from napari_mpi_track.gui.widgets.settings_form import SettingsForm
+from napari_mpi_track.gui.widgets.tube_filler import TubeFiller
 
 _CURVES, _PICTURES = "Calibration (*.json)", "Pictures (*.png *.svg)"
 _TABLES = "Tables (*.csv *.tsv *.txt);;All files (*)"
@@ -31,7 +32,8 @@ class CalibrationBody(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.first = wrapped(
-            "<b>Begin here.</b> Copy amounts and signals in a spreadsheet and paste them (Ctrl+V), or type them."
+            "<b>Begin here.</b> Copy amounts and signals in a spreadsheet and paste them (Ctrl+V), type "
+            "them, or fill the table from scans of tubes."
         )
         self.where, self.said = wrapped(), SaidRow()
         self.paste_button = _button("Paste", "Take what was copied in a spreadsheet.")
@@ -39,8 +41,12 @@ class CalibrationBody(QWidget):
         self.study_button = _button("Take the study's", "Take the samples that the open study names.")
         self.sample_button = _button("Try the sample", "Take the samples of a simulated study.")
         self.clear_button = _button("Clear", "Begin with an empty table; Undo brings this one back.")
+        self.scans_button = _button("Fill from scans", "Measure tubes in a folder of scans.")
+        self.scans_button.setCheckable(True)
         self.work, self.columns, self.table = ProgressRow(), ColumnChoice(), SampleTable()
         self.form = SettingsForm(CurveSettings())
+        self.tubes = TubeFiller(lambda: self._quantity)
+        self._quantity = CurveSettings().x_quantity
         self.save_button = SaveButton(
             "Save the curve", "Write the curve as JSON, for studies and the command line.", _CURVES, ".json"
         )
@@ -57,11 +63,13 @@ class CalibrationBody(QWidget):
         )
         self.canvas.read.connect(self.reading.show_hovered)
         self.reading.replicates_changed.connect(self._read_means_of)
+        self.scans_button.toggled.connect(self.tubes.setVisible)
         self._lay_out()
 
     def show_state(self, state: State, fit: Fitted, *, is_saved: bool) -> None:
         """Show the draft with what came of it, and the curve it is compared with."""
         draft, calibration = state.draft, fit.calibration
+        self._quantity = draft.settings.x_quantity
         is_empty = not draft.rows
         self.first.setVisible(is_empty)
         self.sample_button.setVisible(is_empty)
@@ -101,13 +109,14 @@ class CalibrationBody(QWidget):
         buttons, below = QGridLayout(), QGridLayout()
         for at, button in enumerate((self.paste_button, self.open_button, self.clear_button, self.sample_button)):
             buttons.addWidget(button, 0, at)
-        buttons.addWidget(self.study_button, 1, 0, 1, 2)
+        buttons.addWidget(self.scans_button, 1, 0, 1, 2)
+        buttons.addWidget(self.study_button, 1, 2, 1, 2)
         for at, button in enumerate((self.load_button, self.compare_button, self.picture_button, self.alone_button)):
             below.addWidget(button, at // 2, at % 2)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         parts = (
-            self.first, self.where, buttons, self.work, self.said, self.columns, self.table, self.form,
+            self.first, self.where, buttons, self.tubes, self.work, self.said, self.columns, self.table, self.form,
             self.save_button, self.why_not, self.use_button, self.canvas, self.low_end, self.reading, self.card,
             self.legend, below,
         )  # fmt: skip

@@ -66,6 +66,14 @@ class ProgressRow(QWidget):
         task.cancelled.connect(lambda: self._end(task))
         task.failed.connect(lambda failure: self._fail(task, failure))
 
+    def run(self, task: Task, button: QPushButton) -> None:
+        """Start a task and follow it; the button that asked for it rests until it ends."""
+        button.setEnabled(False)
+        self.destroyed.connect(task.abandon)
+        task.finished.connect(lambda: button.setEnabled(True))
+        self.follow(task)
+        task.start()
+
     def clear(self) -> None:
         """Say nothing and hide."""
         self._task = None

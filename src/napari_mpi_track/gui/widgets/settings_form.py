@@ -8,6 +8,7 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QDoubleSpinBox,
     QFormLayout,
     QLabel,
     QLineEdit,
@@ -29,6 +30,21 @@ class CalmComboBox(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802 - Qt's name
+        if event is not None:
+            event.ignore()
+
+
+class CalmSpinBox(QDoubleSpinBox):
+    """A number with its range and unit that the wheel scrolls past, and that is taken when it is typed whole."""
+
+    def __init__(self, span: tuple[float, float, str], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setKeyboardTracking(False)
+        self.setRange(*span[:2])
+        self.setSuffix(f" {span[2]}")
 
     def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802 - Qt's name
         if event is not None:
@@ -62,6 +78,7 @@ class SettingsForm(QWidget):
         column.addWidget(self.more)
         column.addWidget(self._rare)
         self._rare.setVisible(False)
+        self.more.setVisible(rare.rowCount() > 0)
         self.more.toggled.connect(self._rare.setVisible)
 
     def show_settings(self, settings: Any) -> None:
@@ -77,6 +94,8 @@ class SettingsForm(QWidget):
                     widget.setCurrentIndex(max(widget.findData(value), 0))
                 elif isinstance(widget, QCheckBox):
                     widget.setChecked(value)
+                elif isinstance(widget, QDoubleSpinBox):
+                    widget.setValue(value)
                 elif widget.text() != value:
                     widget.setText(value)
 
@@ -88,6 +107,9 @@ class SettingsForm(QWidget):
         elif isinstance(field.default, bool):
             widget = QCheckBox()
             widget.toggled.connect(lambda is_on: self._take(name, is_on))
+        elif words["span"] is not None:
+            widget = CalmSpinBox(words["span"])
+            widget.valueChanged.connect(lambda number: self._take(name, number))
         else:
             widget = QLineEdit()
             widget.setPlaceholderText("not stated")
