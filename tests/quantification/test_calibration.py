@@ -120,6 +120,14 @@ def test_reml_finds_no_relative_scatter_where_there_is_none():
     assert fit.variance_model.relative_sd**2 < 2 * 2.3e-5
 
 
+@given(st.lists(st.integers(0, 1000), min_size=3, max_size=8, unique=True), st.integers(-50, 50), st.integers(1, 99))
+@settings(deadline=None, max_examples=60)
+def test_samples_without_scatter_have_their_line(levels, intercept, slope):
+    x = np.array(levels, dtype=float)
+    fit = fit_calibration(x, intercept + slope * x, kind="in-cells")
+    assert fit.slope == pytest.approx(slope, rel=1e-6)
+
+
 def test_pooled_replicates_scatter_as_anova_says():
     y = simulated()
     fit = fit_calibration(LEVELS, y, kind="in-cells", weights="replicates")

@@ -154,12 +154,15 @@ def _best_share(
     deviances, slopes = _deviance(_SHARES, *samples, through_origin=through_origin)
     best = int(np.argmin(deviances))
     low, high = (best, best + 1) if slopes[best] < 0 else (best - 1, best)
-    if low < 0 or high >= _SHARES.size or not slopes[low] < 0 < slopes[high]:
+    if low < 0 or high >= _SHARES.size:
         return float(_SHARES[best])
 
     def slope(share: float) -> float:
         return float(_deviance(share, *samples, through_origin=through_origin)[1])
 
+    # Samples without scatter leave nothing but rounding, of any sign.
+    if not slope(_SHARES[low]) < 0 < slope(_SHARES[high]):
+        return float(_SHARES[best])
     return float(brentq(slope, _SHARES[low], _SHARES[high], xtol=1e-12, rtol=1e-9))
 
 
