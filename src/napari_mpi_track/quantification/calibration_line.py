@@ -159,7 +159,7 @@ class Calibration:
         said = []
         if self.fieller_g >= 1:
             said.append(
-                f"the slope is not told apart from zero (g = {self.fieller_g:.3g} >= 1): no signal read through this line "
+                f"the slope is not told apart from zero (g = {self.fieller_g:.3g} >= 1): no signal read by it "
                 "has a finite interval; add standards or replicates"
             )
         if self.lack_of_fit is not None and self.lack_of_fit.p_value < _FALSE_POSITIVE_RATE:
