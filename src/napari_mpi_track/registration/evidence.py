@@ -109,3 +109,47 @@ class FiducialEvidence:
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Names of the paired fiducials, (fixed, moving)."""
         return tuple(zip(self.fixed.names, self.moving.names, strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LandmarkEvidence:
+    """Points of both scans that a person knows to be the same places and that took no part in the alignment.
+
+    Attributes
+    ----------
+    fixed, moving
+        The points in the frames of the two scans; pair k is point k of both.
+    errors_mm
+        Target registration error of every pair: how far from its moving point the alignment carries the fixed one,
+        mm, shape (n,).
+    """
+
+    fixed: Points
+    moving: Points
+    errors_mm: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        errors = np.asarray(self.errors_mm, dtype=np.float64).copy()
+        errors.flags.writeable = False
+        object.__setattr__(self, "errors_mm", errors)
+        if not 0 < len(errors) == len(self.fixed) == len(self.moving):
+            raise AlignmentError("landmarks of two scans are one or more pairs, each with its error")
+
+    __getstate__ = get_state
+    __setstate__ = set_state
+
+    @property
+    def mean_mm(self) -> float:
+        """Mean error, mm."""
+        return float(np.mean(self.errors_mm))
+
+    @property
+    def rms_mm(self) -> float:
+        """Root mean square error, mm."""
+        return float(np.sqrt(np.mean(self.errors_mm**2)))
+
+    @property
+    def worst(self) -> tuple[str, float]:
+        """Name (in the fixed scan) and error in mm of the pair that meets worst."""
+        at = int(np.argmax(self.errors_mm))
+        return self.fixed.names[at], float(self.errors_mm[at])
