@@ -1,6 +1,7 @@
 """Overlap of bodies, agreement of edges and errors at landmarks: right alignments tell themselves from wrong ones."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
-from napari_mpi_track.registration.alignment import Alignment, Verdict
+from napari_mpi_track.registration.align import align
+from napari_mpi_track.registration.alignment import Alignment, Verdict, load_alignment, save_alignment
 from napari_mpi_track.registration.evidence import ImageEvidence
 from napari_mpi_track.registration.quality import body_overlap, checked, edge_agreement, landmark_evidence
 
@@ -154,3 +156,36 @@ def test_landmarks_are_paired_by_name_and_their_errors_are_distances() -> None:
     strangers = Points(["a", "b"], np.zeros((2, 3)))
     with pytest.raises(AlignmentError, match="share no name"):
         landmark_evidence(alignment, fixed, strangers)
+
+
+def test_errors_at_landmarks_are_kept_in_the_file_beside_the_transform(tmp_path: Path) -> None:
+    alignment = Alignment(Transform.from_parts(np.eye(3), (1.5, 0, 0), "fixed", "moving"), "frame")
+    points = (
+        Points(["a", "b"], np.array([[0.1, 0, 0], [1, 2, 3]]), "fixed"),
+        Points(["b", "a"], np.eye(3)[:2], "moving"),
+    )
+    known = replace(alignment, landmarks=landmark_evidence(alignment, *points))
+    save_alignment(known, tmp_path / "t.tfm")
+    back = load_alignment(tmp_path / "t.tfm").landmarks
+    assert back is not None
+    assert known.landmarks is not None
+    assert (back.fixed.names, back.fixed.frame, back.moving.frame) == (("a", "b"), "fixed", "moving")
+    for name in ("fixed", "moving"):
+        assert np.array_equal(getattr(back, name).positions_mm, getattr(known.landmarks, name).positions_mm)
+    assert np.array_equal(back.errors_mm, known.landmarks.errors_mm)
+    save_alignment(alignment, tmp_path / "t.tfm", overwrite=True)
+    assert load_alignment(tmp_path / "t.tfm").landmarks is None
+
+
+def test_every_way_of_aligning_two_anatomies_compares_them() -> None:
+    fixed, moving = scans(Modality.CT, Modality.MR)
+    known = np.array([[0, 0, 0], [9, 0, 10], [-8, 5, -12], [0, -8, 15]], dtype=float)
+    names = ["a", "b", "c", "d"]
+    points = Points(names, HERE.map(known), "fixed"), Points(names, THERE.map(known), "moving")
+    found = align(fixed, moving, fixed_points=points[0], moving_points=points[1])
+    assert found.images is not None
+    assert found.images.edge_agreement == pytest.approx(edge_agreement(fixed, moving, TRUTH), abs=0.05)
+    assert found.images.body_overlap is not None
+    by_word = align(fixed, moving, method="frame")
+    assert by_word.verdict is Verdict.DOUBTFUL
+    assert "edges inside the body" in by_word.reason

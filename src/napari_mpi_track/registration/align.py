@@ -17,6 +17,7 @@ from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict
 from napari_mpi_track.registration.evidence import AlignmentStep
 from napari_mpi_track.registration.fiducials import Markers, align_fiducials, markers_from, markers_given
+from napari_mpi_track.registration.quality import checked
 
 AlignmentMethod = Literal["auto", "frame", "fiducials", "intensity", "moments"]
 METHODS: tuple[str, ...] = ("auto", "frame", "fiducials", "intensity", "moments")
@@ -111,7 +112,8 @@ def align(
                 on_step=on_step,
             )
     transform = found.moving_from_fixed.between(fixed.grid.frame, moving.grid.frame)
-    return replace(found, moving_from_fixed=transform, seconds=time.perf_counter() - started)
+    found = checked(replace(found, moving_from_fixed=transform), fixed, moving)
+    return replace(found, seconds=time.perf_counter() - started)
 
 
 def _chosen(

@@ -15,7 +15,7 @@ from napari_mpi_track.errors import AlignmentError, OutputExistsError
 from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
-from napari_mpi_track.registration.evidence import FiducialEvidence, ImageEvidence
+from napari_mpi_track.registration.evidence import FiducialEvidence, ImageEvidence, LandmarkEvidence
 
 _SCHEMA = 2
 
@@ -56,6 +56,8 @@ class Alignment:
         How alike the scans are, where they were compared.
     fiducials
         The paired fiducials, where there are any; of a chain, those of its one step that has some.
+    landmarks
+        Points known to be the same places that took no part, where a person gave some: the error measured there.
     measured_at
         When the moving scan (or the phantom, of a bed's transform) was acquired, ISO 8601; ``None`` if not known.
     seconds
@@ -74,6 +76,7 @@ class Alignment:
     expected_target_error_mm: float | None = None
     images: ImageEvidence | None = None
     fiducials: FiducialEvidence | None = None
+    landmarks: LandmarkEvidence | None = None
     measured_at: str | None = None
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
@@ -257,6 +260,7 @@ def _as_json(alignment: Alignment, transform_name: str) -> dict[str, Any]:
         "expected_target_error_mm": _finite(alignment.expected_target_error_mm),
         "images": _images_as_json(alignment.images),
         "fiducials": _fiducials_as_json(alignment.fiducials),
+        "landmarks": _landmarks_as_json(alignment.landmarks),
         "measured_at": alignment.measured_at,
         "seconds": _finite(alignment.seconds),
         "warnings": list(alignment.warnings),
@@ -285,6 +289,21 @@ def _fiducials_as_json(fiducials: FiducialEvidence | None) -> list[dict[str, Any
             "leave_one_out_mm": _finite(float(fiducials.leave_one_out_mm[k])),
         }
         for k in range(len(here))
+    ]
+
+
+def _landmarks_as_json(landmarks: LandmarkEvidence | None) -> list[dict[str, Any]] | None:
+    if landmarks is None:
+        return None
+    return [
+        {"name": name, "fixed_mm": here.tolist(), "moving_mm": there.tolist(), "error_mm": float(error)}
+        for name, here, there, error in zip(
+            landmarks.fixed.names,
+            landmarks.fixed.positions_mm,
+            landmarks.moving.positions_mm,
+            landmarks.errors_mm,
+            strict=True,
+        )
     ]
 
 
@@ -341,6 +360,7 @@ def _fields(stated: dict[str, Any]) -> dict[str, Any]:
         "measured_at": stated.get("measured_at"),
         "images": _images_from_json(stated.get("images")),
         "fiducials": _fiducials_from_json(stated),
+        "landmarks": _landmarks_from_json(stated),
     }
 
 
@@ -367,6 +387,19 @@ def _fiducials_from_json(stated: dict[str, Any]) -> FiducialEvidence | None:
         Points([row["moving"] for row in rows], column("moving_mm"), stated["moving_frame"]),
         column("residual_mm"),
         column("leave_one_out_mm"),
+    )
+
+
+def _landmarks_from_json(stated: dict[str, Any]) -> LandmarkEvidence | None:
+    rows = stated.get("landmarks")
+    if rows is None:
+        return None
+    names = [row["name"] for row in rows]
+    here, there, errors = (
+        np.array([row[key] for row in rows], dtype=np.float64) for key in ("fixed_mm", "moving_mm", "error_mm")
+    )
+    return LandmarkEvidence(
+        Points(names, here, stated["fixed_frame"]), Points(names, there, stated["moving_frame"]), errors
     )
 
 
