@@ -14,6 +14,7 @@ from napari_mpi_track.longitudinal.mpi_rows import mpi_rows, with_override_flag
 from napari_mpi_track.longitudinal.pet_rows import pet_rows
 from napari_mpi_track.longitudinal.scene import Scene, set_scene
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
+from napari_mpi_track.longitudinal.vial import vial_doubts
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.registration.alignment import Alignment
 
@@ -173,5 +174,5 @@ def analyse_study(study: Study, measurements: Sequence[Measurement] | None = Non
     scattered = with_scatter(rows, calibration)
     retention, warnings = retention_rows(study, scattered, calibration)
     decay = decay_rows(study, scattered, calibration)
-    warnings = [*calibration_doubts(study, calibration), *warnings]
+    warnings = [*calibration_doubts(study, calibration), *vial_doubts(study, rows), *warnings]
     return StudyAnalysis(tuple(rows), tuple(retention), tuple(decay), calibration, tuple(dict.fromkeys(warnings)))

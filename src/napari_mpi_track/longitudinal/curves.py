@@ -13,10 +13,12 @@ from napari_mpi_track.longitudinal.mpi_rows import detection_signal
 from napari_mpi_track.longitudinal.pet_rows import injected_kbq
 from napari_mpi_track.longitudinal.retention import Retention, retention_of_injected, retention_of_scan
 from napari_mpi_track.longitudinal.study import Study, Subject
+from napari_mpi_track.longitudinal.vial import drift_of_syringe
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.quantification.cell_number import signal_estimate
 from napari_mpi_track.quantification.estimate import Estimate
 from napari_mpi_track.quantification.occupancy import FIDUCIALS, OUTSIDE, TOTAL
+from napari_mpi_track.quantification.session_drift import error_of_sessions
 
 _NOT_FOLLOWED = (FIDUCIALS, OUTSIDE)
 Key = tuple[str, str]
@@ -32,7 +34,7 @@ def with_baseline_flags(study: Study, rows: Sequence[Measurement]) -> list[Measu
             baseline is not None
             and row.day != baseline.day
             and row.modality == "MPI"
-            and row.organ not in (*_NOT_FOLLOWED, TOTAL)
+            and row.organ not in (*_NOT_FOLLOWED, TOTAL, study.vial_organ)
             and _before(subject, rows, row) is None
         )
         flagged.append(replace(row, flag=_joined(row.flag, "no_baseline")) if is_uncorrected else row)
@@ -148,7 +150,7 @@ def _reference(
 ) -> Reference | None:
     """Return the reference's name and signal, and the residue in the syringe where the reference is injected."""
     if study.reference == "injected":
-        return _injected(subject, modality, calibration)
+        return _injected(study, subject, modality, calibration)
     if study.reference == "first":
         row = series[0]
     else:
@@ -159,7 +161,7 @@ def _reference(
     return None if row.signal is None else (f"day {row.day:g}", row.signal, None)
 
 
-def _injected(subject: Subject, modality: str, calibration: Calibration | None) -> Reference | None:
+def _injected(study: Study, subject: Subject, modality: str, calibration: Calibration | None) -> Reference | None:
     if modality == "PET":
         dose = injected_kbq(subject)
         return None if dose is None else ("injected", Estimate(dose), None)
@@ -168,7 +170,11 @@ def _injected(subject: Subject, modality: str, calibration: Calibration | None) 
         residue = None if injection.residue_signal is None else Estimate(injection.residue_signal)
         # The syringe was measured like a calibration sample, and scatters like one.
         syringe = Estimate(injection.signal)
-        return "injected", syringe if calibration is None else _scattered(syringe, calibration), residue
+        syringe = syringe if calibration is None else _scattered(syringe, calibration)
+        drift = drift_of_syringe(study, subject)
+        if drift is not None:
+            syringe, residue = drift.undone(syringe), None if residue is None else drift.undone(residue)
+        return "injected", syringe, residue
     if injection.cells and calibration is not None and calibration.x_quantity == "cells":
         return "injected cells", signal_estimate(injection.cells, calibration), None
     if injection.iron_ug and calibration is not None and calibration.x_quantity == "iron_ng":
@@ -205,7 +211,7 @@ def _decay_row(
     reference = _reference(study, subject, series, modality, calibration)
     whole = 0.0 if reference is None else reference[1].value - (0.0 if reference[2] is None else reference[2].value)
     scale = 100.0 / whole if whole > 0 else 1.0
-    errors = np.array([signal.own_sd for signal in signals]) * scale
+    errors = np.array([hypot(signal.own_sd, error_of_sessions(signal)) for signal in signals]) * scale
     is_censored = ["below_detection" in row.flag for row in series]
     line = calibration if modality == "MPI" else None
     limits = [detection_signal(row.signal, line) * scale for row in series if row.signal is not None]

@@ -10,10 +10,12 @@ from napari_mpi_track.longitudinal.measured import MeasuredScan, SignalErrors, m
 from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement, ScanRows
 from napari_mpi_track.longitudinal.scene import Scene
 from napari_mpi_track.longitudinal.study import SignalMetric, Study, Subject, Timepoint
+from napari_mpi_track.longitudinal.vial import drift_of
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.quantification.cell_number import cell_estimate, count_cells
 from napari_mpi_track.quantification.estimate import Estimate
 from napari_mpi_track.quantification.occupancy import FIDUCIALS, OUTSIDE, TOTAL
+from napari_mpi_track.quantification.session_drift import SessionDrift
 
 _ONE_SIDED_95 = 1.645
 
@@ -31,7 +33,7 @@ def mpi_rows(
         # The cell-free arm has no cells to count: tracer in solution also gives another signal than in cells.
         calibration = None
     if mpi is None:
-        return _rows_of_a_number(subject, timepoint, calibration)
+        return _rows_of_a_number(study, subject, timepoint, calibration)
     noise = estimate_noise(mpi)
     scan = measure_scan(
         mpi,
@@ -47,12 +49,19 @@ def mpi_rows(
     if study.spill_over and study.psf is None:
         warnings.append("spill_over is asked for, but the study gives no point spread (psf): nothing is corrected")
     named = Measurement(subject.id, subject.group, timepoint.day, "MPI", "")
-    rows, budget = rows_of_scan(named, scan, calibration, study.signal_metric)
+    drift = drift_of(study, subject, timepoint, scan)
+    rows, budget = rows_of_scan(named, scan, calibration, study.signal_metric, drift=drift, vial=study.vial_organ)
     return ScanRows(tuple(rows), tuple(budget), tuple(warnings))
 
 
 def rows_of_scan(
-    named: Measurement, scan: MeasuredScan, calibration: Calibration | None, metric: SignalMetric
+    named: Measurement,
+    scan: MeasuredScan,
+    calibration: Calibration | None,
+    metric: SignalMetric,
+    *,
+    drift: SessionDrift | None = None,
+    vial: str | None = None,
 ) -> tuple[list[Measurement], list[BudgetRow]]:
     """Return the rows of one measured scan and the budget of their errors.
 
@@ -66,6 +75,10 @@ def rows_of_scan(
         Reads signals as cells or iron; without it the rows are flagged ``no_calibration``.
     metric
         Whether an organ's signal is its total or its maximum.
+    drift
+        Of the scanner since the calibration, undone in the corrected totals and in what is made of them.
+    vial
+        The organ that is the reference vial: measured, and neither counted nor followed.
     """
     blank = replace(
         named,
@@ -76,10 +89,23 @@ def rows_of_scan(
     rows, budget = [], []
     for organ in scan.organs:
         row, errors = _organ_row(blank, scan, organ, metric == "maximum")
+        if organ == vial:
+            rows.append(replace(row, signal=None))
+            continue
+        row = _undrifted(row, drift)
         rows.append(_counted(row, calibration))
-        budget += _budget(row, errors, scan.spill is not None, calibration)
+        budget += _budget(row, errors, scan.spill is not None, calibration, drift)
     rows += [replace(blank, organ=name, flag="outside_field_of_view") for name in scan.beyond]
-    return rows + _remaining_rows(blank, scan), budget
+    return rows + [_undrifted(row, drift) for row in _remaining_rows(blank, scan, vial)], budget
+
+
+def _undrifted(row: Measurement, drift: SessionDrift | None) -> Measurement:
+    """Return the row with its signal, and the corrected total, as they would be in the calibration's session."""
+    if drift is None or row.signal is None:
+        return row
+    total = row.signal_total if row.signal_total_corrected is None else row.signal_total_corrected
+    corrected = None if total is None else total * drift.factor
+    return replace(row, signal=drift.undone(row.signal), signal_total_corrected=corrected)
 
 
 def _organ_row(
@@ -107,7 +133,7 @@ def _organ_row(
     return row, errors
 
 
-def _remaining_rows(blank: Measurement, scan: MeasuredScan) -> list[Measurement]:
+def _remaining_rows(blank: Measurement, scan: MeasuredScan, vial: str | None) -> list[Measurement]:
     """Return the rows of the markers, of what lies in no organ, and of the whole scan."""
     rows = []
     if scan.markers:
@@ -146,19 +172,25 @@ def _remaining_rows(blank: Measurement, scan: MeasuredScan) -> list[Measurement]
             signal_total_sd=whole_sd,
             signal_mean=whole.mean,
             signal_max=whole.maximum,
-            # What is followed of a whole body leaves the markers out.
-            signal=Estimate(whole.total - scan.of_markers_in_scan(), whole_sd),
+            # What is followed of a whole body leaves the markers and the vial out.
+            signal=Estimate(whole.total - scan.of_markers_in_scan() - _of_vial(scan, vial), whole_sd),
             flag=_with_saturation(blank.flag, scan.is_saturated()),
         )
     )
     return rows
 
 
+def _of_vial(scan: MeasuredScan, vial: str | None) -> float:
+    return scan.signal_of([vial])[0].value if vial in scan.organs else 0.0
+
+
 def _with_saturation(flag: str, is_saturated: bool) -> str:
     return ";".join([*([flag] if flag else []), *(["saturated"] if is_saturated else [])])
 
 
-def _rows_of_a_number(subject: Subject, timepoint: Timepoint, calibration: Calibration | None) -> ScanRows:
+def _rows_of_a_number(
+    study: Study, subject: Subject, timepoint: Timepoint, calibration: Calibration | None
+) -> ScanRows:
     """Return the one row of a timepoint that was measured without an image (a vial, a handheld probe)."""
     if timepoint.signal is None:
         return ScanRows()
@@ -171,7 +203,7 @@ def _rows_of_a_number(subject: Subject, timepoint: Timepoint, calibration: Calib
         signal_total=timepoint.signal,
         signal=Estimate(timepoint.signal),
     )
-    return ScanRows((_counted(row, calibration),))
+    return ScanRows((_counted(_undrifted(row, drift_of(study, subject, timepoint, None)), calibration),))
 
 
 def with_override_flag(rows: Iterable[Measurement]) -> list[Measurement]:
@@ -191,9 +223,7 @@ def _counted(row: Measurement, calibration: Calibration | None) -> Measurement:
     if signal is None or calibration is None:
         is_lost = signal is not None and signal.value < _ONE_SIDED_95 * signal.own_sd
         return replace(row, flag=";".join([*flags, *(["below_detection"] if is_lost else []), "no_calibration"]))
-    counts = count_cells(
-        [signal.value], calibration, own_sd=signal.own_sd, detection_signal=_ONE_SIDED_95 * signal.own_sd
-    )
+    counts = count_cells([signal.value], calibration, own_sd=signal.sd, detection_signal=_ONE_SIDED_95 * signal.own_sd)
     flags += [str(counts.flag[0])] if counts.flag[0] else []
     value, low, high = (float(x[0]) if np.isfinite(x[0]) else None for x in (counts.value, counts.low, counts.high))
     if calibration.x_quantity == "cells":
@@ -208,13 +238,20 @@ def detection_signal(signal: Estimate, calibration: Calibration | None) -> float
 
 
 def _budget(
-    row: Measurement, errors: SignalErrors, is_corrected: bool, calibration: Calibration | None
+    row: Measurement,
+    errors: SignalErrors,
+    is_corrected: bool,
+    calibration: Calibration | None,
+    drift: SessionDrift | None,
 ) -> list[BudgetRow]:
-    terms = [("noise", errors.noise, False), ("alignment", errors.alignment, False)]
+    factor = 1.0 if drift is None else drift.factor
+    terms = [("noise", errors.noise * factor, False), ("alignment", errors.alignment * factor, False)]
     if is_corrected:
-        terms.append(("spill_over", errors.spill_over, False))
+        terms.append(("spill_over", errors.spill_over * factor, False))
+    if drift is not None and row.signal is not None:
+        terms.append(("drift", row.signal.shared_sd, True))
     if calibration is not None and row.signal is not None:
         # In signal, like the other terms: the calibration's error in cells times its slope.
-        by_line = cell_estimate(row.signal, calibration).shared_sd * calibration.slope
+        by_line = cell_estimate(Estimate(row.signal.value), calibration).shared_sd * calibration.slope
         terms.append(("calibration", by_line, True))
     return [BudgetRow(row.subject, row.day, row.modality, row.organ, term, sd, shared) for term, sd, shared in terms]

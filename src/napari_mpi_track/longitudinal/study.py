@@ -28,14 +28,26 @@ class ScanFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Vial:
+    """A reference vial's signal in one session and its SD, in the unit of organs' signals."""
+
+    signal: float
+    sd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Injection:
-    """What the subject was given. ``signal`` is the syringe's, in the unit of organ totals; ``iron_ug`` in ug."""
+    """What the subject was given. ``signal`` is the syringe's, in the unit of organ totals; ``iron_ug`` in ug.
+
+    ``vial`` is the reference vial's of the session the syringe was measured in; ``None`` for the calibration's.
+    """
 
     time: datetime | None = None
     cells: float | None = None
     signal: float | None = None
     residue_signal: float | None = None
     iron_ug: float | None = None
+    vial: Vial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,7 @@ class Timepoint:
     anatomy_fiducials: Path | None = None
     alignment: str | None = None
     pet_alignment: str | None = None
+    vial: Vial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +134,7 @@ class Study:
     """Everything a study file says. ``file`` is the study file itself, and relative paths are resolved already.
 
     ``conditions`` is what the file says of its cells, tracer and scanner: a calibration is compared with it.
+    ``reference_vial`` is the vial's signal when the calibration was measured, ``vial_organ`` its name among the organs.
     """
 
     name: str
@@ -131,6 +145,8 @@ class Study:
     calibration: CalibrationChoice | None = None
     conditions: Mapping[str, Any] = field(default_factory=dict)
     saturation: Path | None = None
+    reference_vial: Vial | None = None
+    vial_organ: str | None = None
     signal_metric: SignalMetric = "total"
     organ_names: Path | None = None
     alignment: str = "fiducials"

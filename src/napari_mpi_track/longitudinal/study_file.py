@@ -19,6 +19,7 @@ from napari_mpi_track.longitudinal.study import (
     Study,
     Subject,
     Timepoint,
+    Vial,
 )
 from napari_mpi_track.longitudinal.study_schema import (
     CalibrationText,
@@ -31,6 +32,7 @@ from napari_mpi_track.longitudinal.study_schema import (
     SubjectText,
     Text,
     TimepointText,
+    VialText,
 )
 from napari_mpi_track.longitudinal.yaml_text import Place, line_of, parse_yaml, plain_tree
 from napari_mpi_track.quantification.calibration_line import require_known
@@ -195,6 +197,7 @@ class _Builder:
             except (ZoneInfoNotFoundError, ValueError, OSError):
                 self.fault(("timezone",), f"unknown timezone '{text.timezone}' (such as Europe/Berlin)")
         self._check_times(text)
+        self._check_vials(text)
         subjects = tuple(self._subject(("subjects", at), subject) for at, subject in enumerate(text.subjects))
         self._doubled([s.id for s in subjects], lambda at: ("subjects", at, "id"), "subject")
         reference = text.reference if isinstance(text.reference, str) else f"{text.reference:g}"
@@ -209,6 +212,8 @@ class _Builder:
             calibration=self._calibration(text.calibration),
             conditions=text.conditions.model_dump(exclude_none=True),
             saturation=self._file(("saturation",), text.saturation),
+            reference_vial=_vial(text.reference_vial),
+            vial_organ=None if text.reference_vial is None else text.reference_vial.organ,
             signal_metric=text.signal_metric,
             organ_names=self._file(("organs",), text.organs),
             alignment=self._alignment(("alignment",), text.alignment) or "fiducials",
@@ -234,6 +239,21 @@ class _Builder:
             if (time.tzinfo is None) != (times[0][1].tzinfo is None):
                 self.fault(place, "some times have an offset from UTC and some have none: write all of them one way")
                 return
+
+    def _check_vials(self, text: StudyText) -> None:
+        """A vial divides every signal or none: a session without one would be read on another scale."""
+        reference = text.reference_vial
+        for at, subject in enumerate(text.subjects):
+            for number, entry in enumerate(subject.timepoints):
+                place: Place = ("subjects", at, "timepoints", number)
+                if reference is None and entry.vial is not None:
+                    self.fault((*place, "vial"), "a vial needs the study's 'reference_vial: {signal: ...}' beside it")
+                has_signal = entry.signal is not None or (entry.mpi is not None and reference and not reference.organ)
+                if reference is not None and entry.vial is None and has_signal:
+                    self.fault(place, "the study has a reference_vial, but this timepoint no 'vial'")
+            if reference is None and subject.injection.vial is not None:
+                place = ("subjects", at, "injection", "vial")
+                self.fault(place, "a vial needs the study's 'reference_vial: {signal: ...}' beside it")
 
     def _time(self, time: datetime | None) -> datetime | None:
         if time is None or time.tzinfo is not None or self.zone is None:
@@ -310,6 +330,7 @@ class _Builder:
             text.injection.signal,
             text.injection.residue_signal,
             text.injection.iron_ug,
+            _vial(text.injection.vial),
         )
         timepoints = [
             self._timepoint((*place, "timepoints", at), entry, injection.time)
@@ -363,6 +384,7 @@ class _Builder:
             anatomy_fiducials=self._file((*place, "fiducials", "anatomy"), fiducials.anatomy),
             alignment=self._alignment((*place, "alignment"), text.alignment),
             pet_alignment=self._alignment((*place, "pet_alignment"), text.pet_alignment),
+            vial=_vial(text.vial),
         )
 
     def _radiotracer(self, place: Place, text: RadiotracerText | None, injection: Injection) -> Radiotracer | None:
@@ -383,6 +405,12 @@ class _Builder:
         for at, name in enumerate(names):
             if name in names[:at]:
                 self.fault(place(at), f"{what} '{name}' is there twice")
+
+
+def _vial(text: float | VialText | None) -> Vial | None:
+    if text is None:
+        return None
+    return Vial(text.signal, text.sd) if isinstance(text, VialText) else Vial(text)
 
 
 def _times(text: StudyText) -> Iterator[tuple[Place, datetime]]:

@@ -137,6 +137,19 @@ CalibrationWays = Annotated[
 ]
 
 
+class VialText(Text):
+    """A reference vial's signal in one session, and its SD."""
+
+    signal: Length
+    sd: float = Field(default=0.0, ge=0)
+
+
+class ReferenceVialText(VialText):
+    """The vial when the calibration was measured, and its name among the organs where it is drawn."""
+
+    organ: str | None = None
+
+
 class InjectionText(Text):
     """What was injected."""
 
@@ -145,6 +158,7 @@ class InjectionText(Text):
     signal: float | None = None
     residue_signal: float | None = None
     iron_ug: float | None = Field(default=None, ge=0)
+    vial: Length | VialText | None = None
 
 
 class RadiotracerText(Text):
@@ -179,6 +193,7 @@ class TimepointText(Text):
     fiducials: FiducialsText | None = None
     alignment: str | None = None
     pet_alignment: str | None = None
+    vial: Length | VialText | None = None
 
     @model_validator(mode="after")
     def _has_a_day(self) -> "TimepointText":
@@ -227,6 +242,7 @@ class StudyText(Text):
     calibration: CalibrationWays | None = None
     conditions: ConditionsText = Field(default_factory=lambda: ConditionsText())
     saturation: str | None = None
+    reference_vial: ReferenceVialText | None = None
     signal_metric: SignalMetric = "total"
     organs: str | None = None
     alignment: str = "fiducials"

@@ -1,6 +1,8 @@
 """A scanner that is not the same from session to session, seen through a reference vial in every scan."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 
@@ -10,6 +12,30 @@ from napari_mpi_track.quantification.estimate import Estimate
 # A vial that lost less than this is not worth a warning, however certain the loss.
 _LEAST_LOSS = 0.02
 _FALSE_WARNINGS = 0.05
+_REFERENCE = "vial:reference"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionDrift:
+    """A vial's signal in the reference session and today, same metric; ``session`` names today's."""
+
+    reference: Estimate
+    today: Estimate
+    session: str
+
+    @property
+    def factor(self) -> float:
+        """What a signal of today is multiplied by, dimensionless."""
+        return self.undone(Estimate(1.0)).value
+
+    def undone(self, signal: Estimate) -> Estimate:
+        """Return a signal as it would have been in the reference session, see :func:`corrected_for_drift`."""
+        return corrected_for_drift(signal, self.reference, self.today, session=self.session)
+
+
+def error_of_sessions(signal: Estimate) -> float:
+    """Return the SD that a signal's own session gave it through its vial, in its unit: days do not share it."""
+    return sqrt(sum(sd * sd for name, sd in signal.shared.items() if name.startswith("vial:") and name != _REFERENCE))
 
 
 def corrected_for_drift(signal: Estimate, reference: Estimate, today: Estimate, *, session: str = "") -> Estimate:
@@ -35,7 +61,7 @@ def corrected_for_drift(signal: Estimate, reference: Estimate, today: Estimate, 
             raise MeasurementError(
                 f"a reference vial needs a positive signal, got {vial.value:g}", remedy="measure it again"
             )
-    return signal * _sharing(reference, "vial:reference") / _sharing(today, f"vial:{session}")
+    return signal * _sharing(reference, _REFERENCE) / _sharing(today, f"vial:{session}")
 
 
 def vial_warnings(days: Sequence[float], signals: Sequence[float]) -> tuple[str, ...]:

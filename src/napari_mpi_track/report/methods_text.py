@@ -31,6 +31,7 @@ def methods_paragraph(
         *_calibration(calibration),
         _signal(study),
         *_spill_over(study),
+        *_drift(study),
         *_alignment(alignments),
         _retention(study),
         *_decay(decay),
@@ -115,6 +116,15 @@ def _spill_over(study: Study) -> list[str]:
     return [
         "Spill-over between organs was corrected with a regional geometric transfer matrix (Rousset et al. 1998) for a "
         f"{point_spread_in_words(study.psf)}."
+    ]
+
+
+def _drift(study: Study) -> list[str]:
+    if study.reference_vial is None:
+        return []
+    return [
+        "Signals were corrected for the scanner's drift by a reference vial measured in every session, its error "
+        "propagated."
     ]
 
 

@@ -138,7 +138,14 @@ def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) ->
         "several_modalities": len({row.modality for row in results.measurements}) > 1,
         "decay_pictures": [(name, f"decay, {name[6:]}") for name in images if name.startswith("decay_")],
         "budget_pictures": [(name, f"error budget, {name[7:]}") for name in images if name.startswith("budget_")],
-        "corrected": any(row.signal_total_corrected is not None for row in results.measurements),
+        "corrected": [
+            words
+            for words, is_done in (
+                ("spill-over", any(row.spill_in_fraction is not None for row in results.measurements)),
+                ("the scanner's drift", study.reference_vial is not None),
+            )
+            if is_done
+        ],
         "organs": organ_tables(results),
         "flags": flags_that_occur((*results.measurements, *results.retention, *decay)),
         "radiotracers": radiotracer_rows(study),

@@ -154,7 +154,7 @@ def signal_facts(study: Study, results: StudyResults) -> Facts:
     voxel = results.units_of("MPI").voxel
     noise = [row.noise_sd for row in results.measurements if row.noise_sd and row.modality == "MPI"]
     spread = f"SD {three_digits(min(noise))} to {three_digits(max(noise))} {voxel} over the scans" if noise else None
-    corrected = any(row.signal_total_corrected is not None for row in results.measurements)
+    corrected = any(row.spill_in_fraction is not None for row in results.measurements)
     background = {
         row.background_mean for row in results.measurements if row.background_mean is not None and row.modality == "MPI"
     }
@@ -168,9 +168,18 @@ def signal_facts(study: Study, results: StudyResults) -> Facts:
         ("background", f"one per scan: {_span(background)} {voxel}" if background else "none subtracted"),
         ("organs", "labels drawn beforehand" + (f", named by {organ_names}" if organ_names else "")),
         ("spill-over", "geometric transfer matrix" if corrected else "not corrected"),
+        ("drift of the scanner", _drift_in_words(study, results)),
         ("point spread", None if study.psf is None else point_spread_in_words(study.psf)),
         ("point spread of PET", None if study.pet_psf is None else point_spread_in_words(study.pet_psf)),
     ]
+
+
+def _drift_in_words(study: Study, results: StudyResults) -> str:
+    vial = study.reference_vial
+    if vial is None:
+        return "not corrected"
+    unit = injected_unit(study, results)
+    return f"signals times S_ref/S of a reference vial, S_ref = {three_digits(vial.signal)} ± {vial.sd:.2g} {unit}"
 
 
 def _span(values: set[float]) -> str:
