@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi_track.errors import CalibrationError, MpiTrackError
+from napari_mpi_track.gui.settings_fields import said_of_field
 from napari_mpi_track.quantification.calibration import Calibration, CalibrationKind, fit_calibration
 from napari_mpi_track.quantification.influence import influence_in_words, measure_influence
 from napari_mpi_track.quantification.pasted_table import to_number
@@ -46,20 +47,6 @@ X_UNITS: Mapping[str, Mapping[str, float]] = {
     "cells": {"cells": 1.0, "thousand cells": 1e3, "million cells": 1e6},
     "iron_ng": {"pg iron": 1e-3, "ng iron": 1.0, "µg iron": 1e3, "mg iron": 1e6},
 }
-
-
-def said_of_field(
-    label: str,
-    tip: str,
-    choices: Mapping[Any, str] | None = None,
-    *,
-    explained: Mapping[Any, str] | None = None,
-    is_rare: bool = False,
-    span: tuple[float, float, str] | None = None,
-) -> dict[str, Any]:
-    """Return what a form has to know of a field; ``span`` is least, most and unit of a number."""
-    explained = explained or {}
-    return {"label": label, "tip": tip, "choices": choices, "explained": explained, "is_rare": is_rare, "span": span}
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ _COOL = {
     "name": "cool",
     "colors": [[0, 0, 0, 1], [0.05, 0.1, 0.5, 1], [0.0, 0.45, 0.8, 1], [0.3, 0.85, 0.9, 1], [0.95, 1, 1, 1]],
 }
+# An anatomy laid over another one.
+_AMBER = {"name": "amber", "colors": [[0, 0, 0, 1], [0.9, 0.62, 0, 1], [1, 0.95, 0.75, 1]]}
 _OVERLAYS = {Modality.MPI: _HOT_IRON, Modality.PET: _COOL, Modality.SPECT: _COOL, Modality.F19: _HOT_IRON}
 
 # One colour a modality, wherever its name stands beside a scan; readable on light and dark.
@@ -42,6 +44,19 @@ def look_of(volume: Volume, maximum: float | None = None) -> dict[str, Any]:
         "blending": "additive",
         "contrast_limits": (low, high if high > low else low + max(abs(low), 1.0)),
     }
+
+
+def colour_table(volume: Volume) -> NDArray[np.uint8]:
+    """Return the 256 colours, RGB, shape (256, 3), that a scan is laid over another one in; the first is black."""
+    colour_map: dict[str, Any] = _OVERLAYS[volume.modality] if is_overlay(volume) else _AMBER  # type: ignore[index]
+    colours = np.array(colour_map["colors"], dtype=np.float64)[:, :3]
+    at, places = np.linspace(0, 1, 256), np.linspace(0, 1, len(colours))
+    return np.stack([np.interp(at, places, colours[:, n]) * 255 for n in range(3)], axis=1).astype(np.uint8)
+
+
+def is_overlay(volume: Volume) -> bool:
+    """Return whether a scan shows tracer, laid over an anatomy."""
+    return volume.modality in _OVERLAYS
 
 
 def hidden_below(volume: Volume) -> float:

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
+from napari_mpi_track.gui.alignment_draft import EMPTY_ALIGNMENT, AlignmentDraft
 from napari_mpi_track.gui.calibration_draft import EMPTY_DRAFT, Draft
 from napari_mpi_track.longitudinal.study import CalibrationChoice, Study, Subject, Timepoint
 from napari_mpi_track.quantification.calibration import Calibration
@@ -33,6 +34,8 @@ class State:
         The calibration being made; it is no part of a study and stays when another one is opened.
     compared
         A saved curve shown beside the draft, with the name of its file.
+    alignment
+        The alignment being made, of scans of the study or of others; it too stays when another study is opened.
     """
 
     study: Study | None = None
@@ -41,6 +44,7 @@ class State:
     run: "RunSummary | None" = None
     draft: Draft = EMPTY_DRAFT
     compared: tuple[str, Calibration] | None = None
+    alignment: AlignmentDraft = EMPTY_ALIGNMENT
 
     @property
     def in_view(self) -> tuple[Subject, Timepoint] | None:
@@ -77,7 +81,8 @@ class Session:
 
     def open_study(self, study: Study) -> None:
         """Show another study, or another version of this one; results of the old one go with it."""
-        self._step(State(study=study, draft=self.state.draft, compared=self.state.compared))
+        kept = self.state
+        self._step(State(study=study, draft=kept.draft, compared=kept.compared, alignment=kept.alignment))
 
     def look_at(self, subject: str, day: float) -> None:
         """Bring one day into view; ``KeyError`` if the study has no such subject or day."""
@@ -93,6 +98,21 @@ class Session:
         """Keep a calibration as it is now; nothing happens if it is what it was."""
         if draft != self.state.draft:
             self._step(replace(self.state, draft=draft))
+
+    def keep_alignment(self, alignment: AlignmentDraft) -> None:
+        """Keep an alignment as it is now; nothing happens if it is what it was."""
+        if alignment != self.state.alignment:
+            self._step(replace(self.state, alignment=alignment))
+
+    def begin_alignment(self, alignment: AlignmentDraft) -> None:
+        """Show scans to align where no work is lost by it; like looking elsewhere, it is no step to undo."""
+        if alignment != self.state.alignment:
+            self._show(replace(self.state, alignment=alignment))
+
+    def accept_alignment(self, alignment: AlignmentDraft, study: Study | None) -> None:
+        """Keep an accepted alignment, and the study that uses it; results by another alignment go."""
+        kept = replace(self.state, alignment=alignment)
+        self._step(kept if study is None else replace(kept, study=study, run=None))
 
     def compare_with(self, name: str, calibration: Calibration) -> None:
         """Show a saved curve, of a file of that name, beside the draft."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from napari_mpi_track.errors import MpiTrackError, TableError
 from napari_mpi_track.gui.calibration_columns import require_room, with_quantity
-from napari_mpi_track.gui.calibration_draft import Draft, Rows, plain, said_of_field
+from napari_mpi_track.gui.calibration_draft import Draft, Rows, plain
+from napari_mpi_track.gui.settings_fields import said_of_field
 from napari_mpi_track.gui.tasks import Progress
 from napari_mpi_track.quantification.sample_sheet import Sample, find_sample_sheet, join_sheet, read_sample_sheet
 from napari_mpi_track.quantification.tube_scans import read_tube_scans

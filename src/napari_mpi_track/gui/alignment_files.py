@@ -1,0 +1,153 @@
+"""Alignments and points from and to files, layers and studies, as the panel *Align* asks for them."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari_mpi_track.errors import AlignmentError, MpiTrackError, StudyFileError, TableError
+from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Side
+from napari_mpi_track.gui.alignment_scans import ALIGNED_KEY, DayOfStudy, in_mm
+from napari_mpi_track.gui.layers import (
+    LayerTuple,
+    organ_layer_onto,
+    organs_from_layer,
+    points_from_layer,
+    points_layer,
+    scan_from_layer,
+    scan_layer_onto,
+)
+from napari_mpi_track.imaging.points import Points
+from napari_mpi_track.imaging.transform import Transform
+from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.longitudinal.study import Study
+from napari_mpi_track.longitudinal.study_file import load_study
+from napari_mpi_track.longitudinal.yaml_text import parse_yaml
+from napari_mpi_track.registration.alignment import Alignment, save_alignment
+from napari_mpi_track.writers.points import write_points
+from napari_mpi_track.writers.whole import whole_file
+
+_KEYS = {"MPI": "alignment", "PET": "pet_alignment"}
+
+
+def save_points(draft: AlignmentDraft, side: Side, path: str | Path) -> None:
+    """Write the points of one scan as CSV or 3D Slicer's markups, in place of a file of that name."""
+    placed = [(pair.name, pair.on(side)) for pair in draft.pairs if pair.on(side) is not None]
+    if not placed:
+        raise TableError(f"there is no point in the {side} scan to save", remedy="place points first")
+    write_points(Points([name for name, _ in placed], [place for _, place in placed]), path, overwrite=True)  # type: ignore[arg-type]
+
+
+def aligned_layer(scan: Volume, name: str, moving_from_fixed: Transform, fixed: Volume) -> LayerTuple:
+    """Return the layer of the moving scan resampled on the fixed scan's grid, for looking."""
+    return _marked(scan_layer_onto(scan, moving_from_fixed, fixed.grid, f"{name} (aligned)"))
+
+
+def brought_layer(layer: Any, moving_from_fixed: Transform, onto: Volume, side: Side) -> LayerTuple:
+    """Return a new layer with what another one shows, brought onto the scan ``onto``, which is the ``side`` scan.
+
+    Scans and labels are resampled on its grid, points are moved.
+
+    Raises
+    ------
+    AlignmentError
+        If the transform has no way back and one is needed.
+    """
+    content, settings, kind = in_mm(layer)
+    name = f"{layer.name} (aligned)"
+    here = onto.grid
+    if kind == "points":
+        points = points_from_layer(content, settings)
+        way = moving_from_fixed.map_back if side == "fixed" else moving_from_fixed.map
+        return _marked(points_layer(Points(points.names, way(points.positions_mm), here.frame), name))
+    source_from_onto = moving_from_fixed if side == "fixed" else moving_from_fixed.inverse()
+    if kind == "labels":
+        organs = organs_from_layer(content, settings)
+        return _marked(organ_layer_onto(organs, source_from_onto.between(here.frame, organs.grid.frame), here, name))
+    scan = scan_from_layer(content, settings)
+    return _marked(scan_layer_onto(scan, source_from_onto.between(here.frame, scan.grid.frame), here, name))
+
+
+def accept_in_study(day: DayOfStudy, alignment: Alignment) -> tuple[Study, Path]:
+    """Return the study with this alignment for its day, and the file beside the study it was written to.
+
+    A file of another alignment that is there already is left alone: undo leads back to it.
+    """
+    name = f"{day.subject.id}_day{day.timepoint.day:g}_{day.what}_to_anatomy".replace(" ", "-")
+    folder = day.study.file.parent / "transforms"
+    try:
+        folder.mkdir(exist_ok=True)
+        path = next(p for n in range(1, 1000) if not (p := folder / f"{name}{'' if n == 1 else f'_{n}'}.tfm").exists())
+        save_alignment(alignment, path)
+    except OSError as error:
+        raise AlignmentError(
+            f"the transform cannot be written beside the study: {error.strerror or error}",
+            file=folder,
+            remedy="copy the study to a folder that can be written to",
+        ) from None
+    used: dict[str, Any] = {_KEYS[day.what]: str(path)}
+    timepoint = replace(day.timepoint, **used)
+    timepoints = tuple(timepoint if t == day.timepoint else t for t in day.subject.timepoints)
+    subject = replace(day.subject, timepoints=timepoints)
+    subjects = tuple(subject if s.id == subject.id else s for s in day.study.subjects)
+    return replace(day.study, subjects=subjects), path
+
+
+def line_for_study(day: DayOfStudy, path: Path) -> str:
+    """Return the line that keeps an accepted alignment in the study's file: "alignment: transforms/..."."""
+    return f"{_KEYS[day.what]}: {path.relative_to(day.study.file.parent).as_posix()}"
+
+
+def write_in_study_file(day: DayOfStudy, path: Path) -> None:
+    """Write the line of an accepted alignment into the study's file, all other lines as they are.
+
+    Raises
+    ------
+    StudyFileError
+        If that day is written so that a line cannot be put in, or the file has changed since.
+    """
+    file, line = day.study.file, line_for_study(day, path)
+    refused = StudyFileError(
+        "the line cannot be put into the study file safely",
+        file=file,
+        remedy=f"add it by hand to day {day.timepoint.day:g} of {day.subject.id}: {line}",
+    )
+    try:
+        text = _with_line(file, day, line)
+    except (KeyError, IndexError, TypeError, AttributeError, StopIteration):
+        raise refused from None
+    # Read from a neighbour first: a study that would not load the same is never put in place of one that does.
+    beside = file.with_name(f".{file.stem}.with-alignment.yaml")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        read = load_study(beside).subject(day.subject.id).timepoint(day.timepoint.day)
+        if Path(str(getattr(read, _KEYS[day.what]))) != path:
+            raise refused
+    except (MpiTrackError, KeyError):
+        raise refused from None
+    finally:
+        beside.unlink(missing_ok=True)
+    with whole_file(file, overwrite=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _with_line(file: Path, day: DayOfStudy, line: str) -> str:
+    tree = parse_yaml(file)
+    subject = next(s for s in tree["subjects"] if str(s["id"]) == day.subject.id)
+    node = next(t for t in subject["timepoints"] if float(t["day"]) == day.timepoint.day)
+    if node.fa.flow_style():
+        raise KeyError("day")
+    lines = file.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+    key = line.split(":")[0]
+    if key in node:
+        at, start = node.lc.key(key)
+        comment = lines[at][lines[at].index("#") :] if "#" in lines[at] else "\n"
+        lines[at] = f"{lines[at][:start]}{line}{'   ' if comment != chr(10) else ''}{comment}"
+    else:
+        at, start = node.lc.key("day")
+        lines.insert(at + 1, f"{' ' * start}{line}\n")
+    return "".join(lines)
+
+
+def _marked(layer: LayerTuple) -> LayerTuple:
+    content, settings, kind = layer
+    return content, {**settings, "metadata": {**settings["metadata"], ALIGNED_KEY: True}}, kind
