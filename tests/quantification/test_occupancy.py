@@ -8,7 +8,9 @@ from scipy.spatial.transform import Rotation
 from strategies import affine_transforms, any_grids, organ_labels, rigid_transforms, seeds
 
 from napari_mpi_track.errors import FrameMismatchError, GridMismatchError, MeasurementError
+from napari_mpi_track.imaging.deformation import Deformation
 from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.itk import to_itk_transform
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
@@ -159,6 +161,66 @@ def test_an_organ_partly_beyond_the_scan_keeps_its_volume_and_shows_what_is_in_f
     assert occupancy.volume_in_field_mm3("2") == pytest.approx(2 * 21 * 22)
     only_first = Grid.from_spacing((5, 21, 22), 1.0, frame=FRAME)
     assert measure_occupancy(OrganLabels(voxels, fine), only_first).organs["2"].fraction.size == 0
+
+
+def half_full() -> tuple[OrganLabels, Grid]:
+    voxels = np.zeros((40, 30, 36), np.uint8)
+    voxels[8:32, 7:23, 9:27] = 1
+    voxels[8:32, 7:23, 18:27] = 2
+    organs = OrganLabels(voxels, Grid.from_spacing(voxels.shape, 0.5, frame="ct"), {1: "liver", 2: "spleen"})
+    return organs, Grid.from_spacing((30, 26, 24), (1.1, 0.9, 1.2), (-5, -5, -6), "mpi")
+
+
+def test_an_organ_that_is_stretched_has_the_volume_it_has_in_the_scan():
+    organs, grid = half_full()
+    stretched = Transform.from_parts(np.diag([1.1, 1.0, 0.9]), (0, 0, 0), "ct", "mpi")
+    for organ in measure_occupancy(organs, grid, stretched).organs.values():
+        assert organ.volume_mm3 == pytest.approx(24 * 16 * 9 * 0.125 * 0.99)
+        # All of it lies in the field: the two agree to what 125 points a voxel resolve.
+        assert organ.fraction.sum() * grid.voxel_volume_mm3 == pytest.approx(organ.volume_mm3, rel=2e-3)
+
+
+def test_a_lattice_that_stretches_evenly_is_the_affine_it_amounts_to():
+    organs, grid = half_full()
+    stretch = np.array([[0.08, 0.03, 0.0], [0.0, -0.1, 0.02], [0.04, 0.0, 0.05]])
+    lattice = Grid.from_spacing((12, 11, 13), 4.0, (-12, -12, -12))
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in lattice.shape], indexing="ij"), axis=-1)
+    vectors = np.moveaxis(lattice.lps_from(index) @ stretch.T, -1, 0)
+    deformed = Transform(np.eye(4), "ct", "mpi", Deformation(lattice, vectors))
+    affine = Transform.from_parts(np.eye(3) + stretch, (0, 0, 0), "ct", "mpi")
+    found, expected = (measure_occupancy(organs, grid, t) for t in (deformed, affine))
+    for name, organ in expected.organs.items():
+        # Linear functions are cubic splines: only the search back, to 1e-6 mm, tells them apart.
+        assert found.organs[name].volume_mm3 == pytest.approx(organ.volume_mm3, rel=1e-9)
+        np.testing.assert_allclose(found.organs[name].dense(grid.shape), organ.dense(grid.shape), atol=0.02)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_deformed_organs_lie_where_itk_takes_their_points(seed):
+    organs, grid = half_full()
+    # Control points 5 mm apart along the labels' axes, each displaced by up to half a millimetre.
+    placed = Grid.from_spacing((8, 7, 8), 5.0, (-8, -8, -8))
+    rng = np.random.default_rng(seed)
+    deformed = Transform(np.eye(4), "ct", "mpi", Deformation(placed, rng.uniform(-0.5, 0.5, (3, 8, 7, 8))))
+    occupancy = measure_occupancy(organs, grid, deformed)
+    itk = to_itk_transform(deformed)
+    for value, name in organs.names.items():
+        inside = np.argwhere(organs.voxels == value)
+        index = inside[rng.integers(0, len(inside), 4000)] + rng.uniform(-0.5, 0.5, (4000, 3))
+        mapped = np.array([itk.TransformPoint(point) for point in organs.grid.lps_from(index).tolist()])
+        organ = occupancy.organs[name]
+        fractions = organ.dense(grid.shape)
+        # Every point of the organ lands in a voxel that holds some of it, but for the very rim.
+        at = np.rint(grid.index_from(mapped)).astype(int)
+        assert np.mean(fractions[tuple(at.T)] > 0) > 0.995
+        middle = np.average(np.argwhere(fractions >= 0), axis=0, weights=fractions.ravel())
+        # Points spread evenly over the organ weigh less where it is stretched: mended by the local volume.
+        weights = deformed.volume_change(organs.grid.lps_from(index))
+        expected = np.average(grid.index_from(mapped), axis=0, weights=weights)
+        # 4000 points over 18 voxels leave 0.08 of a voxel at most.
+        np.testing.assert_allclose(middle, expected, atol=0.3)
+        assert organ.volume_mm3 == pytest.approx(len(inside) * 0.125 * weights.mean(), rel=0.01)
+        assert fractions.sum() * grid.voxel_volume_mm3 == pytest.approx(organ.volume_mm3, rel=5e-3)
 
 
 def test_a_scan_larger_than_the_labels_is_outside_beyond_them():

@@ -89,7 +89,7 @@ def _organs_and_markers(subject: str, day: float, scans: DayScans) -> list[Layer
         if scans.anatomy is None or scans.anatomy_from_organs is None:
             layers.append(organ_layer(scans.organs, name))
         else:
-            organs_from_anatomy = scans.anatomy_from_organs.inverse()
+            organs_from_anatomy = scans.anatomy_from_organs.inverse_for_looking()
             layers.append(organ_layer_onto(scans.organs, organs_from_anatomy, scans.anatomy.grid, name))
     if scans.markers is not None:
         layers.append(points_layer(scans.markers, layer_name("markers", subject, day)))

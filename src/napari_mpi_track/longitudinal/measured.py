@@ -182,7 +182,7 @@ class MeasuredScan:
         part = self.occupancy.organs[organ]
         index = np.stack(np.unravel_index(part.voxel, self.occupancy.grid.shape), axis=-1)
         middle = self.scan.grid.lps_from(np.average(index, axis=0, weights=part.fraction))
-        in_organs = self.alignment.moving_from_fixed.inverse().map(middle)
+        in_organs, _ = self.alignment.moving_from_fixed.search_back(middle)
         return float(self.alignment.target_error_mm(in_organs[None])[0])
 
 

@@ -1,7 +1,8 @@
 """What part of each acquired voxel lies in each organ."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from math import ceil, gcd
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +22,8 @@ OUTSIDE = "outside"
 TOTAL = "total"
 REST_OF_BODY = "rest of body"
 _RESERVED = (OUTSIDE, TOTAL, FIDUCIALS, REST_OF_BODY)
+# How many voxels of an organ say what a deformation does to its volume: a smooth one differs little between them.
+_VOXELS_OF_A_VOLUME = 20_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +37,7 @@ class OrganOccupancy:
     fraction
         Part of each of these voxels inside the organ, 0..1, shape (n,).
     volume_mm3
-        Volume of the whole organ, in mm3, the part beyond the field of view included.
+        Volume of the whole organ as it lies in the scan, in mm3, the part beyond the field of view included.
     """
 
     voxel: NDArray[np.int64]
@@ -150,9 +153,8 @@ def measure_occupancy(
     if grid_from_organs is None:
         require_same_frame(organs.grid.frame, grid.frame, "organs and scan")
         grid_from_organs = Transform.identity(organs.grid.frame, grid.frame)
-    labels_from_grid = organs.grid.index_from_lps @ grid_from_organs.inverse().target_from_source @ grid.lps_from_index
     counts = np.broadcast_to(samples_per_axis or _samples_per_axis(organs.grid, grid), 3)
-    window = _window(organs, grid, np.linalg.inv(labels_from_grid))
+    window = _window(organs, grid, grid_from_organs)
     if window is None:
         raise GridMismatchError(
             "no organ lies inside the scan's field of view",
@@ -162,8 +164,9 @@ def measure_occupancy(
     # Numbered one after the other, since label values may be as large as an atlas pleases (614,454,277 in Allen's).
     codes = np.searchsorted(np.array([0, *organs.names]), organs.voxels)
     codes = codes.astype(np.min_scalar_type(len(organs.names)))
-    sizes = np.bincount(codes.ravel()) * organs.grid.voxel_volume_mm3
-    inside = _sample(codes, len(organs.names), labels_from_grid, window, grid.shape, int(np.prod(counts)))
+    sizes = _volumes_mm3(codes, organs.grid, grid_from_organs)
+    places = _places(organs.grid, grid, grid_from_organs, window)
+    inside = _sample(codes, len(organs.names), places, int(np.prod(counts)))
     return Occupancy(
         grid,
         {
@@ -181,7 +184,7 @@ def _samples_per_axis(organs: Grid, grid: Grid) -> NDArray[np.int64]:
 Window = tuple[slice, slice, slice]
 
 
-def _window(organs: OrganLabels, grid: Grid, grid_from_labels: NDArray[Any]) -> Window | None:
+def _window(organs: OrganLabels, grid: Grid, grid_from_organs: Transform) -> Window | None:
     """Return the part of ``grid`` that the box around all organs touches, or None."""
     ends = []
     for axis in range(3):
@@ -190,8 +193,13 @@ def _window(organs: OrganLabels, grid: Grid, grid_from_labels: NDArray[Any]) -> 
         if present.size == 0:
             return None
         ends.append((present[0] - 0.5, present[-1] + 0.5))
-    corners = np.array([(a, b, c) for a in ends[0] for b in ends[1] for c in ends[2]])
-    places = corners @ grid_from_labels[:3, :3].T + grid_from_labels[:3, 3]
+    corners = organs.grid.lps_from([(a, b, c) for a in ends[0] for b in ends[1] for c in ends[2]])
+    if grid_from_organs.deformation is not None:
+        # No spline reaches further than its coefficients.
+        reach = np.abs(grid_from_organs.deformation.coefficients_mm).max(axis=(1, 2, 3))
+        corners = np.concatenate([corners + reach * sign for sign in product((1, -1), repeat=3)])
+    affine = replace(grid_from_organs, deformation=None)
+    places = grid.index_from(affine.map(corners))
     low = np.maximum(np.floor(places.min(axis=0)).astype(int), 0)
     high = np.minimum(np.ceil(places.max(axis=0)).astype(int) + 1, grid.shape)
     if np.any(low >= high):
@@ -199,13 +207,53 @@ def _window(organs: OrganLabels, grid: Grid, grid_from_labels: NDArray[Any]) -> 
     return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
 
 
+def _volumes_mm3(codes: NDArray[Any], labels: Grid, grid_from_organs: Transform) -> NDArray[np.float64]:
+    """Return the volume of every code as it lies in the scan: what the map does to volumes is its Jacobian."""
+    drawn = np.bincount(codes.ravel()).astype(np.float64) * labels.voxel_volume_mm3
+    if grid_from_organs.deformation is None:
+        drawn *= abs(np.linalg.det(grid_from_organs.target_from_source[:3, :3]))
+        return drawn
+    for code in range(1, len(drawn)):
+        voxel = np.flatnonzero(codes == code)
+        if not voxel.size:
+            continue
+        some = voxel[:: max(1, voxel.size // _VOXELS_OF_A_VOLUME)]
+        index = np.stack(np.unravel_index(some, codes.shape), axis=-1)
+        drawn[code] *= float(np.mean(np.abs(grid_from_organs.volume_change(labels.lps_from(index)))))
+    return drawn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Places:
+    """Where the voxels of a window of the scan's grid lie in the labels.
+
+    ``voxel`` are their flat numbers in the whole grid, shape (n,); ``middles`` the label index of their centres,
+    (n, 3), and ``steps`` how it changes along their axes, (3, 3), or (n, 3, 3) where every voxel has its own.
+    """
+
+    voxel: NDArray[np.int64]
+    middles: NDArray[np.float64]
+    steps: NDArray[np.float64]
+
+
+def _places(labels: Grid, grid: Grid, grid_from_organs: Transform, window: Window) -> _Places:
+    index = np.stack(np.meshgrid(*[np.arange(s.start, s.stop) for s in window], indexing="ij"), axis=-1)
+    voxel = np.ravel_multi_index(tuple(np.moveaxis(index, -1, 0)), grid.shape).ravel()
+    index = index.reshape(-1, 3)
+    if grid_from_organs.deformation is None:
+        matrix = labels.index_from_lps @ grid_from_organs.inverse().target_from_source @ grid.lps_from_index
+        return _Places(voxel, index @ matrix[:3, :3].T + matrix[:3, 3], matrix[:3, :3])
+    # Within one voxel a smooth map is straight: its middle is followed back, its corners by the slope there.
+    back, is_found = grid_from_organs.search_back(grid.lps_from(index))
+    middles = np.where(is_found[:, None], labels.index_from(back), -1.0)
+    slopes = np.linalg.inv(grid_from_organs.jacobian(back[is_found]))
+    steps = np.zeros((len(index), 3, 3))
+    steps[is_found] = labels.index_from_lps[:3, :3] @ slopes @ grid.lps_from_index[:3, :3]
+    return _Places(voxel, middles, steps)
+
+
 def _sample(
-    codes: NDArray[Any],
-    organ_count: int,
-    labels_from_grid: NDArray[np.float64],
-    window: Window,
-    shape: tuple[int, int, int],
-    samples: int,
+    codes: NDArray[Any], organ_count: int, places: _Places, samples: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Return, for organs 1 to ``organ_count`` of ``codes``, the voxels that hold each and the part of each that does.
 
@@ -214,14 +262,12 @@ def _sample(
     """
     # A rim of "no organ" lets points beyond the labels' grid be looked up like all others.
     rimmed = np.pad(codes, 1)
-    index = np.stack(np.meshgrid(*[np.arange(s.start, s.stop) for s in window], indexing="ij"), axis=-1)
-    voxel = np.ravel_multi_index(tuple(np.moveaxis(index, -1, 0)), shape).ravel()
-    centres = index.reshape(-1, 3) @ labels_from_grid[:3, :3].T + labels_from_grid[:3, 3] + 1
+    voxel, centres = places.voxel, places.middles + 1
     limit = np.array(rimmed.shape) - 1
     hits = np.zeros((organ_count + 1) * len(voxel), dtype=np.min_scalar_type(samples))
     everyone = np.arange(len(voxel))
     for offset in _points_in_a_voxel(samples):
-        nearest = np.rint(centres + labels_from_grid[:3, :3] @ offset).astype(np.int64)
+        nearest = np.rint(centres + places.steps @ offset).astype(np.int64)
         np.clip(nearest, 0, limit, out=nearest)
         organ = rimmed[nearest[:, 0], nearest[:, 1], nearest[:, 2]].astype(np.int64)
         hits[organ * len(voxel) + everyone] += 1

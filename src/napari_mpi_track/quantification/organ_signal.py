@@ -190,13 +190,13 @@ def displacement_sensitivity(
         [np.gradient(signal, axis=axis) if signal.shape[axis] > 1 else np.zeros_like(signal) for axis in range(3)]
     ).reshape(3, -1)
     by_mm = volume.grid.index_from_lps[:3, :3].T @ by_index
-    linear = scan_from_organs.target_from_source[:3, :3]
-    organs_from_scan = scan_from_organs.inverse()
     result = np.zeros((len(occupancy.organs), 6))
     for row, organ in enumerate(occupancy.organs.values()):
         index = np.stack(np.unravel_index(organ.voxel, occupancy.grid.shape), axis=-1)
-        lever = organs_from_scan.map(volume.grid.lps_from(index)) - centre_mm
-        pull = by_mm[:, organ.voxel].T @ linear * organ.fraction[:, None]
+        at, _ = scan_from_organs.search_back(volume.grid.lps_from(index))
+        lever = at - centre_mm
+        slopes = scan_from_organs.jacobian(at)
+        pull = (by_mm[:, organ.voxel].T[:, None] @ slopes)[:, 0] * organ.fraction[:, None]
         result[row, :3] = np.cross(lever, pull).sum(axis=0)
         result[row, 3:] = pull.sum(axis=0)
     return result * volume.voxel_measure
