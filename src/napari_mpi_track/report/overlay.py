@@ -159,7 +159,7 @@ def _organ_places(
     if organs is None:
         return {}
     forward = _joining(anatomy_from_organs, organs.grid.frame, lattice.frame)
-    placed = resample_organs(organs, forward.inverse(), lattice)
+    placed = resample_organs(organs, forward.inverse_for_looking(), lattice)
     return {name: np.asarray(placed.voxels == value) for value, name in sorted(organs.names.items())}
 
 
@@ -174,15 +174,20 @@ def _middle(places: Mapping[str, NDArray[np.bool_]], lattice: Grid) -> tuple[int
 def _grey_levels(anatomy: Volume) -> NDArray[np.uint8]:
     """Return the anatomy as grey values that spread what the body holds, and leave the air dark."""
     values = np.nan_to_num(np.asarray(anatomy.voxels, dtype=np.float32))
+    low, high = grey_window(anatomy)
+    return np.asarray(np.clip((values - low) / max(high - low, 1e-30), 0, 1) * 255, dtype=np.uint8)
+
+
+def grey_window(anatomy: Volume) -> tuple[float, float]:
+    """Return the values of an anatomy that are drawn black and white."""
     if is_in_hounsfield_units(anatomy):
         # Lungs dark, soft tissue in the middle, bone bright, whatever share of the body each is.
         low, high = -700.0, 900.0
     else:
-        inside = values[_body(anatomy)]
+        inside = np.nan_to_num(np.asarray(anatomy.voxels, dtype=np.float32))[_body(anatomy)]
         low, high = (float(v) for v in np.percentile(inside[:: max(1, inside.size // 200_000)], (0.5, 99.0)))
     # Air, not the darkest tissue, is black.
-    low -= 0.15 * (high - low)
-    return np.asarray(np.clip((values - low) / max(high - low, 1e-30), 0, 1) * 255, dtype=np.uint8)
+    return low - 0.15 * (high - low), high
 
 
 def _body(anatomy: Volume) -> NDArray[np.bool_]:
