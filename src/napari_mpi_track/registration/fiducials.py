@@ -11,7 +11,8 @@ from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict, movement_jacobian
-from napari_mpi_track.registration.blobs import Blob, find_blobs
+from napari_mpi_track.registration.blob_fit import Blob
+from napari_mpi_track.registration.blobs import find_blobs
 from napari_mpi_track.registration.closed_form import closed_form
 from napari_mpi_track.registration.evidence import FiducialEvidence
 from napari_mpi_track.registration.pairing import Candidates, Pairing, pair_by_distances
