@@ -7,7 +7,14 @@ from scipy.stats import rice
 from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.quantification.bioluminescence import relative_flux, total_flux
 from napari_mpi_track.quantification.estimate import Estimate
-from napari_mpi_track.quantification.fluorine import cells_from_fluorine, organ_fluorine, rician_signal
+from napari_mpi_track.quantification.fluorine import (
+    SD_OF_VOXEL,
+    cells_from_fluorine,
+    magnitude_noise_sd,
+    organ_fluorine,
+    rician_signal,
+    voxel_fluorine,
+)
 
 
 @pytest.mark.parametrize("snr", [0.5, 1.0, 2.0, 5.0, 10.0, 25.0])
@@ -34,6 +41,56 @@ def test_an_organs_sum_is_right_with_the_error_it_states(snr):
     np.testing.assert_allclose(np.mean([s.own_sd for s in sums]), values.std(), rtol=0.12)
     # Uncorrected magnitudes are too high by what the correction takes off.
     assert rice.mean(snr) > snr
+
+
+def complex_noise(rng, shape):
+    return rng.normal(size=shape) + 1j * rng.normal(size=shape)
+
+
+# What the docstring says: too low by so many SDs at a signal of so many; 400,000 draws tell it to 0.003.
+@pytest.mark.parametrize(
+    ("signal", "bias"), [(0, 0.0), (1, -0.47), (2, -0.30), (3, -0.10), (4, -0.02), (6, 0.0), (20, 0.0)]
+)
+def test_a_voxels_noise_sums_to_nothing_and_its_signal_stays(signal, bias):
+    found = voxel_fluorine(np.abs(signal + complex_noise(np.random.default_rng(0), 400_000)), 1.0)
+    assert found.mean() - signal == pytest.approx(bias, abs=0.01)
+    # Of a voxel with some signal the SD is 1 to 1.4.
+    assert found.std() == pytest.approx(SD_OF_VOXEL, rel=0.01) if signal == 0 else found.std() < 1.4
+
+
+def test_a_spot_in_a_dark_organ_is_summed_where_a_mean_would_read_several_times_too_much():
+    rng = np.random.default_rng(1)
+    signal = np.zeros(1000)
+    signal[:10] = 20.0
+    scans = [np.abs(signal + complex_noise(rng, 1000)) for _ in range(500)]
+    sums = np.array([voxel_fluorine(scan, 1.0).sum() for scan in scans])
+    # The SD of one sum is 39, of 500 of them 1.7.
+    assert sums.mean() == pytest.approx(200, abs=6)
+    assert sums.std() == pytest.approx(SD_OF_VOXEL * np.sqrt(1000), rel=0.1)
+    by_mean = np.mean([organ_fluorine(scan, 1.0).value for scan in scans])
+    assert by_mean > 3 * 200
+
+
+@pytest.mark.parametrize("lit", [0.0, 0.05])
+def test_noise_is_measured_from_magnitudes_without_signal(lit):
+    magnitude = 3.0 * np.abs(complex_noise(np.random.default_rng(2), 100_000))
+    magnitude[: int(lit * magnitude.size)] += 300
+    magnitude[-1000:] = 0.0
+    # Each lit voxel moves the median up: 5 % of them by 3 %.
+    assert magnitude_noise_sd(magnitude) == pytest.approx(3.0, rel=0.01 + lit)
+    with pytest.raises(MeasurementError, match="its background is zero"):
+        magnitude_noise_sd(np.zeros(10))
+
+
+def test_scans_share_the_error_of_a_cells_spins_and_not_that_of_their_capillaries():
+    per_cell = Estimate(3e12, 0.0, {"19F:label": 3e11})
+    first, second = (
+        cells_from_fluorine(
+            Estimate(1500.0), Estimate(50.0, 1.0), spins_per_reference_voxel=1e18, spins_per_cell=per_cell, session=day
+        )
+        for day in ("day 0", "day 2")
+    )
+    np.testing.assert_allclose((first / second).shared_sd, np.hypot(0.02, 0.02))
 
 
 def test_cells_follow_from_the_capillary_with_its_error_shared():

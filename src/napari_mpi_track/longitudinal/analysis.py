@@ -3,13 +3,22 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from napari_mpi_track.errors import MeasurementError
+from napari_mpi_track.errors import MeasurementError, MpiTrackError
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.longitudinal.bli_rows import bli_rows
 from napari_mpi_track.longitudinal.conditions import calibration_doubts, overridden_differences, study_calibration
 from napari_mpi_track.longitudinal.curves import decay_rows, retention_rows, with_baseline_flags, with_scatter
-from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
+from napari_mpi_track.longitudinal.fluorine_rows import fluorine_rows
+from napari_mpi_track.longitudinal.measurement import (
+    AlignmentRow,
+    BudgetRow,
+    DecayRow,
+    Measurement,
+    RetentionRow,
+    ScanRows,
+)
 from napari_mpi_track.longitudinal.mpi_rows import mpi_rows, with_override_flag
 from napari_mpi_track.longitudinal.pet_rows import pet_rows
 from napari_mpi_track.longitudinal.scene import Scene, set_scene
@@ -17,6 +26,18 @@ from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.longitudinal.vial import vial_doubts
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.registration.alignment import Alignment
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FurtherScan:
+    """A 19F scan or a bioluminescence image, and what it is shown over.
+
+    ``from_anatomy`` is ``None`` for an image that lies in no space; it then has ``organs`` of its own.
+    """
+
+    scan: Volume
+    from_anatomy: Transform | None = None
+    organs: OrganLabels | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +62,8 @@ class TimepointAnalysis:
         Facts to be read beside the numbers (what a scan was corrected for decay by), one sentence each.
     overridden
         In what the calibration differs from the scan by the user's will, one difference each.
+    further
+        The 19F scan and the bioluminescence image of the day, where they are.
     """
 
     measurements: tuple[Measurement, ...]
@@ -58,6 +81,10 @@ class TimepointAnalysis:
     pet_from_anatomy: Transform | None
     notes: tuple[str, ...] = ()
     overridden: tuple[str, ...] = ()
+    further: tuple[FurtherScan, ...] = ()
+
+
+_MODALITIES = ("MPI", "PET", "SPECT", "19F", "BLI")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +138,9 @@ def analyse_timepoint(
     try:
         rows += pet_rows(study, subject, timepoint, scene)
     except MeasurementError as error:
-        failures.append(f"PET: {error}")
+        failures.append(f"{'PET' if scene.pet is None else scene.pet.modality}: {error}")
+    more, further = _further_rows(study, subject, timepoint, scene, failures)
+    rows += more
     return TimepointAnalysis(
         rows.measurements,
         scene.rows,
@@ -128,7 +157,30 @@ def analyse_timepoint(
         _map(scene.pet_from_anatomy, scene.anatomy, scene.pet),
         rows.notes,
         overridden,
+        further,
     )
+
+
+def _further_rows(
+    study: Study, subject: Subject, timepoint: Timepoint, scene: Scene, failures: list[str]
+) -> tuple[ScanRows, tuple[FurtherScan, ...]]:
+    """Return what 19F-MRI and bioluminescence of the day came to; what fails is added to ``failures``."""
+    rows, scans = ScanRows(), []
+    try:
+        of_fluorine, fluorine = fluorine_rows(study, subject, timepoint, scene)
+    except MpiTrackError as error:
+        failures.append(f"19F: {error}")
+    else:
+        rows += of_fluorine
+        scans += [] if fluorine is None else [FurtherScan(fluorine, _map(None, scene.anatomy or fluorine, fluorine))]
+    try:
+        of_light, light = bli_rows(study, subject, timepoint)
+    except MpiTrackError as error:
+        failures.append(f"BLI: {error}")
+    else:
+        rows += of_light
+        scans += [] if light is None else [FurtherScan(light.scan, None, light.organs)]
+    return rows, tuple(scans)
 
 
 def _map(alignment: Alignment | None, source: Volume | None, target: Volume | None) -> Transform | None:
@@ -168,7 +220,7 @@ def analyse_study(study: Study, measurements: Sequence[Measurement] | None = Non
         measurements = [row for pair in pairs for row in analyse_timepoint(study, *pair).measurements]
     order = {subject.id: at for at, subject in enumerate(study.subjects)}
     # Within a timepoint the rows keep their order: organs, fiducials, outside, total.
-    rows = sorted(measurements, key=lambda row: (order[row.subject], row.day, row.modality != "MPI"))
+    rows = sorted(measurements, key=lambda row: (order[row.subject], row.day, _MODALITIES.index(row.modality)))
     rows = with_baseline_flags(study, rows)
     calibration = study_calibration(study)
     scattered = with_scatter(rows, calibration)

@@ -8,6 +8,7 @@ from math import exp, hypot, log, sqrt
 import numpy as np
 
 from napari_mpi_track.longitudinal.decay import DecayFit, fit_decay
+from napari_mpi_track.longitudinal.fluorine_rows import injected_nmol
 from napari_mpi_track.longitudinal.measurement import DecayRow, Measurement, RetentionRow
 from napari_mpi_track.longitudinal.mpi_rows import detection_signal
 from napari_mpi_track.longitudinal.pet_rows import injected_kbq
@@ -149,9 +150,10 @@ def _reference(
     study: Study, subject: Subject, series: Sequence[Measurement], modality: str, calibration: Calibration | None
 ) -> Reference | None:
     """Return the reference's name and signal, and the residue in the syringe where the reference is injected."""
-    if study.reference == "injected":
+    # Light was not injected: it is compared with the first image.
+    if study.reference == "injected" and modality != "BLI":
         return _injected(study, subject, modality, calibration)
-    if study.reference == "first":
+    if study.reference in ("injected", "first"):
         row = series[0]
     else:
         of_day = [row for row in series if row.day == float(study.reference)]
@@ -162,10 +164,15 @@ def _reference(
 
 
 def _injected(study: Study, subject: Subject, modality: str, calibration: Calibration | None) -> Reference | None:
-    if modality == "PET":
+    if modality in ("PET", "SPECT"):
         dose = injected_kbq(subject)
         return None if dose is None else ("injected", Estimate(dose), None)
     injection = subject.injection
+    if modality == "19F":
+        amount = (
+            None if study.fluorine is None or not injection.cells else injected_nmol(study.fluorine, injection.cells)
+        )
+        return None if amount is None else ("injected cells", amount, None)
     if injection.signal is not None:
         residue = None if injection.residue_signal is None else Estimate(injection.residue_signal)
         # The syringe was measured like a calibration sample, and scatters like one.
@@ -185,7 +192,11 @@ def _injected(study: Study, subject: Subject, modality: str, calibration: Calibr
 def _why_no_reference(study: Study, subject: Subject, modality: str) -> str:
     if study.reference != "injected":
         return f"{subject.id}: no {modality} on the reference day {study.reference}, so no retention"
-    needed = "radiotracer activity_kBq" if modality == "PET" else "injection signal (or cells, with a calibration)"
+    needed = {
+        "PET": "radiotracer activity_kBq",
+        "SPECT": "radiotracer activity_kBq",
+        "19F": "injection cells",
+    }.get(modality, "injection signal (or cells, with a calibration)")
     return f"{subject.id}: retention against the injected {modality} signal needs its {needed}"
 
 

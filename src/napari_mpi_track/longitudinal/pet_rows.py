@@ -92,7 +92,7 @@ def _to_bq_per_ml(pet: Volume) -> tuple[float, list[str]]:
     factor = _UNITS.get(pet.unit.casefold().replace(" ", ""))
     if factor is None:
         raise MeasurementError(
-            f"PET in Bq/mL or kBq/mL was needed, got {pet.unit}",
+            f"{pet.modality} in Bq/mL or kBq/mL was needed, got {pet.unit}",
             file=pet.file,
             remedy="export the scan in Bq/mL, or give its unit in the study file",
         )
@@ -111,7 +111,7 @@ def _dose(subject: Subject, timepoint: Timepoint, pet: Volume) -> _Dose:
     radiotracer, injected_at = subject.radiotracer, subject.injection.time
     if radiotracer is None:
         raise MeasurementError(
-            f"subject {subject.id} has a PET but no radiotracer",
+            f"subject {subject.id} has a {pet.modality} but no radiotracer",
             file=pet.file,
             remedy="give radiotracer: {isotope, activity_kBq, assayed_at, ...}",
         )
@@ -119,14 +119,14 @@ def _dose(subject: Subject, timepoint: Timepoint, pet: Volume) -> _Dose:
     if scanned_at is None or injected_at is None:
         missing = "the time of the scan" if scanned_at is None else "the time of injection"
         raise MeasurementError(
-            f"PET needs {missing} to be corrected for decay, and neither the study nor the file gives it",
+            f"{pet.modality} needs {missing} to be corrected for decay, and neither the study nor the file gives it",
             file=pet.file,
             remedy="give 'time' at the timepoint and in the injection (ISO 8601)",
         )
     corrected_to = _DECAY_TAGS.get(str(pet.metadata.get("decay_correction"))) or timepoint.decay_corrected_to
     if corrected_to is None:
         raise MeasurementError(
-            "what the PET was decay-corrected to is not known",
+            f"what the {pet.modality} was decay-corrected to is not known",
             file=pet.file,
             remedy="give decay_corrected_to: injection, scan or none",
         )

@@ -62,8 +62,25 @@ class Radiotracer:
 
 
 @dataclass(frozen=True, slots=True)
+class Fluorine:
+    """What 19F-MRI is read by: the organ that is the capillary, its 19F nuclei in mmol/L, and 19F nuclei per cell.
+
+    ``noise_sd`` is that of the real and of the imaginary part; ``None`` to measure it outside the organs.
+    """
+
+    reference: str
+    reference_mmol_per_l: float
+    spins_per_cell: float
+    spins_per_cell_sd: float = 0.0
+    noise_sd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Timepoint:
-    """One day of one subject. ``day`` counts from the injection (24 h each, fractions allowed)."""
+    """One day of one subject. ``day`` counts from the injection (24 h each, fractions allowed).
+
+    ``pet`` is a PET or a SPECT. ``bli_organs`` are drawn on the bioluminescence image, which lies in no space.
+    """
 
     day: float
     time: datetime | None = None
@@ -78,6 +95,9 @@ class Timepoint:
     anatomy_fiducials: Path | None = None
     alignment: str | None = None
     pet_alignment: str | None = None
+    fluorine: ScanFile | None = None
+    bli: ScanFile | None = None
+    bli_organs: Path | None = None
     vial: Vial | None = None
 
 
@@ -147,6 +167,7 @@ class Study:
     saturation: Path | None = None
     reference_vial: Vial | None = None
     vial_organ: str | None = None
+    fluorine: Fluorine | None = None
     signal_metric: SignalMetric = "total"
     organ_names: Path | None = None
     alignment: str = "fiducials"

@@ -1,6 +1,7 @@
 """study.yaml <-> Study: read strictly, every fault listed at once with its line."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,8 +12,10 @@ from pydantic import ValidationError
 
 from napari_mpi_track.errors import MpiTrackError, StudyFileError
 from napari_mpi_track.imaging.point_spread import PointSpread, PsfShape
+from napari_mpi_track.imaging.volume import Modality
 from napari_mpi_track.longitudinal.study import (
     CalibrationChoice,
+    Fluorine,
     Injection,
     Radiotracer,
     ScanFile,
@@ -76,6 +79,10 @@ _STAND_INS: dict[str, Any] = {
     "fwhm_mm": 1.0,
     "mpi": ".",
     "pet": ".",
+    "spect": ".",
+    "reference": "capillary",
+    "reference_mmol_per_l": 1.0,
+    "spins_per_cell": 1.0,
     "table": ".",
     "curve": ".",
     "kind": "in-cells",
@@ -197,7 +204,7 @@ class _Builder:
             except (ZoneInfoNotFoundError, ValueError, OSError):
                 self.fault(("timezone",), f"unknown timezone '{text.timezone}' (such as Europe/Berlin)")
         self._check_times(text)
-        self._check_vials(text)
+        self._check_references(text)
         subjects = tuple(self._subject(("subjects", at), subject) for at, subject in enumerate(text.subjects))
         self._doubled([s.id for s in subjects], lambda at: ("subjects", at, "id"), "subject")
         reference = text.reference if isinstance(text.reference, str) else f"{text.reference:g}"
@@ -214,6 +221,7 @@ class _Builder:
             saturation=self._file(("saturation",), text.saturation),
             reference_vial=_vial(text.reference_vial),
             vial_organ=None if text.reference_vial is None else text.reference_vial.organ,
+            fluorine=None if text.fluorine is None else Fluorine(**text.fluorine.model_dump()),
             signal_metric=text.signal_metric,
             organ_names=self._file(("organs",), text.organs),
             alignment=self._alignment(("alignment",), text.alignment) or "fiducials",
@@ -240,12 +248,14 @@ class _Builder:
                 self.fault(place, "some times have an offset from UTC and some have none: write all of them one way")
                 return
 
-    def _check_vials(self, text: StudyText) -> None:
+    def _check_references(self, text: StudyText) -> None:
         """A vial divides every signal or none: a session without one would be read on another scale."""
         reference = text.reference_vial
         for at, subject in enumerate(text.subjects):
             for number, entry in enumerate(subject.timepoints):
                 place: Place = ("subjects", at, "timepoints", number)
+                if entry.fluorine is not None and text.fluorine is None:
+                    self.fault((*place, "fluorine"), "a 19F scan needs the study's 'fluorine: {reference: ...}'")
                 if reference is None and entry.vial is not None:
                     self.fault((*place, "vial"), "a vial needs the study's 'reference_vial: {signal: ...}' beside it")
                 has_signal = entry.signal is not None or (entry.mpi is not None and reference and not reference.organ)
@@ -365,8 +375,14 @@ class _Builder:
             self.fault((*place, "day"), f"day {day:g} is before injection: mark it 'baseline: true', or mend its time")
         if elapsed is not None and text.day is not None and abs(elapsed - text.day) > 1 and not text.baseline:
             self.fault((*place, "time"), f"day {text.day:g} and its time ({elapsed:.2f} days after injection) disagree")
-        if text.mpi is None and text.signal is None and text.pet is None:
-            self.fault(place, f"day {day:g} holds nothing to measure: give mpi, signal or pet")
+        measured = (text.mpi, text.signal, text.pet, text.spect, text.fluorine, text.bli)
+        if all(thing is None for thing in measured):
+            self.fault(place, f"day {day:g} holds nothing to measure: give mpi, signal, pet, spect, fluorine or bli")
+        if text.pet is not None and text.spect is not None:
+            self.fault((*place, "spect"), f"day {day:g} has both a pet and a spect: keep one")
+        if text.bli_organs is not None and text.bli is None:
+            self.fault((*place, "bli_organs"), f"day {day:g} has bli_organs but no bli")
+        spect = self._scan((*place, "spect"), text.spect)
         if text.mpi is not None and text.signal is not None:
             self.fault((*place, "signal"), f"day {day:g} has both an mpi scan and a signal: keep one")
         fiducials = text.fiducials or FiducialsText()
@@ -378,7 +394,10 @@ class _Builder:
             signal=text.signal,
             anatomy=self._scan((*place, "anatomy"), text.anatomy),
             organs=self._file((*place, "organs"), text.organs),
-            pet=self._scan((*place, "pet"), text.pet),
+            pet=replace(spect, modality=Modality.SPECT) if spect else self._scan((*place, "pet"), text.pet),
+            fluorine=self._scan((*place, "fluorine"), text.fluorine),
+            bli=self._scan((*place, "bli"), text.bli),
+            bli_organs=self._file((*place, "bli_organs"), text.bli_organs),
             decay_corrected_to=text.decay_corrected_to,
             mpi_fiducials=self._file((*place, "fiducials", "mpi"), fiducials.mpi),
             anatomy_fiducials=self._file((*place, "fiducials", "anatomy"), fiducials.anatomy),

@@ -178,6 +178,16 @@ class FiducialsText(Text):
     anatomy: str | None = None
 
 
+class FluorineText(Text):
+    """What 19F-MRI is read by."""
+
+    reference: str
+    reference_mmol_per_l: Length
+    spins_per_cell: Length
+    spins_per_cell_sd: float = Field(default=0.0, ge=0)
+    noise_sd: Length | None = None
+
+
 class TimepointText(Text):
     """One day of one subject."""
 
@@ -189,6 +199,10 @@ class TimepointText(Text):
     anatomy: str | ScanText | None = None
     organs: str | None = None
     pet: str | ScanText | None = None
+    spect: str | ScanText | None = None
+    fluorine: str | ScanText | None = None
+    bli: str | ScanText | None = None
+    bli_organs: str | None = None
     decay_corrected_to: DecayReference | None = None
     fiducials: FiducialsText | None = None
     alignment: str | None = None
@@ -243,6 +257,7 @@ class StudyText(Text):
     conditions: ConditionsText = Field(default_factory=lambda: ConditionsText())
     saturation: str | None = None
     reference_vial: ReferenceVialText | None = None
+    fluorine: FluorineText | None = None
     signal_metric: SignalMetric = "total"
     organs: str | None = None
     alignment: str = "fiducials"

@@ -13,6 +13,7 @@ from napari_mpi_track.quantification.estimate import Estimate
 _LEAST_LOSS = 0.02
 _FALSE_WARNINGS = 0.05
 _REFERENCE = "vial:reference"
+_OF_SESSIONS = ("vial:", "19F:reference")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +35,9 @@ class SessionDrift:
 
 
 def error_of_sessions(signal: Estimate) -> float:
-    """Return the SD that a signal's own session gave it through its vial, in its unit: days do not share it."""
-    return sqrt(sum(sd * sd for name, sd in signal.shared.items() if name.startswith("vial:") and name != _REFERENCE))
+    """Return the SD that a signal's own session gave it through its vial or capillary: days do not share it."""
+    of_day = [sd for name, sd in signal.shared.items() if name.startswith(_OF_SESSIONS) and name != _REFERENCE]
+    return sqrt(sum(sd * sd for sd in of_day))
 
 
 def corrected_for_drift(signal: Estimate, reference: Estimate, today: Estimate, *, session: str = "") -> Estimate:

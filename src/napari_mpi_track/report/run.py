@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from napari_mpi_track.errors import MpiTrackError
+from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.analysis import TimepointAnalysis, analyse_study, analyse_timepoint
 from napari_mpi_track.longitudinal.conditions import idle_overrides, study_calibration
 from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
@@ -274,10 +275,15 @@ def measure_timepoint(
         tuple(analysis.failures),
         _transform_files(analysis.saved_alignments),
         _overlays(analysis, subject, timepoint),
-        {str(scan.modality): units_of(scan) for scan in (analysis.mpi, analysis.pet) if scan is not None},
+        {str(scan.modality): units_of(scan) for scan in _scans(analysis)},
         analysis.notes,
         analysis.overridden,
     )
+
+
+def _scans(analysis: TimepointAnalysis) -> list[Volume]:
+    further = [entry.scan for entry in analysis.further]
+    return [scan for scan in (analysis.mpi, analysis.pet, *further) if scan is not None]
 
 
 def _transform_files(alignments: Iterable[tuple[str, Alignment]]) -> dict[str, bytes]:
@@ -293,8 +299,9 @@ def _transform_files(alignments: Iterable[tuple[str, Alignment]]) -> dict[str, b
 
 
 def _overlays(analysis: TimepointAnalysis, subject: Subject, timepoint: Timepoint) -> tuple[Overlay, ...]:
-    scans = ((analysis.mpi, analysis.mpi_from_anatomy), (analysis.pet, analysis.pet_from_anatomy))
-    return tuple(
+    in_space = [(analysis.mpi, analysis.mpi_from_anatomy), (analysis.pet, analysis.pet_from_anatomy)]
+    in_space += [(entry.scan, entry.from_anatomy) for entry in analysis.further if entry.from_anatomy is not None]
+    overlays = [
         overlay_of(
             scan,
             subject=subject.id,
@@ -305,9 +312,21 @@ def _overlays(analysis: TimepointAnalysis, subject: Subject, timepoint: Timepoin
             anatomy_from_organs=analysis.anatomy_from_organs,
             noise_sd=_noise_sd(analysis.measurements, str(scan.modality)),
         )
-        for scan, way in scans
+        for scan, way in in_space
         if scan is not None
-    )
+    ]
+    overlays += [
+        overlay_of(
+            entry.scan,
+            subject=subject.id,
+            day=timepoint.day,
+            organs=entry.organs,
+            noise_sd=_noise_sd(analysis.measurements, str(entry.scan.modality)),
+        )
+        for entry in analysis.further
+        if entry.from_anatomy is None
+    ]
+    return tuple(overlays)
 
 
 def _noise_sd(measurements: Sequence[Measurement], modality: str) -> float | None:

@@ -22,7 +22,9 @@ def units_of(scan: Volume) -> SignalUnits:
 
 def usual_units(modality: str) -> SignalUnits:
     """Return the units of a 3-D scan of which nothing else is known."""
-    return _units("Bq/mL" if modality == Modality.PET else "a.u.", 3)
+    if modality == Modality.BLI:
+        return _units("photons/s/cm²/sr", 2)
+    return _units("Bq/mL" if modality in (Modality.PET, Modality.SPECT) else "a.u.", 3)
 
 
 def units_of_samples(calibration: Calibration) -> SignalUnits:
