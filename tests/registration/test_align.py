@@ -159,7 +159,7 @@ def test_given_points_are_used_without_being_asked_for_and_their_frame_is_checke
         align(fixed, moving, fixed_points=points.in_frame("elsewhere"), moving_points=points)
 
 
-@pytest.mark.parametrize(("method", "model"), [("auto", "bspline"), ("magic", "rigid"), ("intensity", "similarity")])
+@pytest.mark.parametrize(("method", "model"), [("auto", "bspline"), ("magic", "rigid"), ("moments", "affine")])
 def test_what_is_not_there_is_refused_by_name(method: str, model: str) -> None:
     scan = animal(Modality.CT, posed((0, 0, 0), (0, 0, 0)), 1.4, 1, "a")
     with pytest.raises(AlignmentError):

@@ -1,138 +1,112 @@
-"""Rigid alignment by what two scans of one body share: the search over poses, and the refinement."""
+"""Alignment by what two scans of one body share: rigid, similarity or affine, over all ways it may lie."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize
 
-from napari_mpi_track.errors import AlignmentError, AlignmentRefusedError, MeasurementError
+from napari_mpi_track.errors import AlignmentError, AlignmentRefusedError
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.registration.alignment import Alignment, Verdict, rotation_from_vector
+from napari_mpi_track.registration.alignment import Alignment, Verdict
+from napari_mpi_track.registration.climbing import Movements, Top, climb
 from napari_mpi_track.registration.evidence import AlignmentStep, ImageEvidence
-from napari_mpi_track.registration.poses import (
-    apart,
-    axis_aligned_rotations,
-    body_centre,
-    pose,
-    principal_rotations,
+from napari_mpi_track.registration.metric_error import measured_error
+from napari_mpi_track.registration.pictures import pictured
+from napari_mpi_track.registration.poses import pose, principal_rotations
+from napari_mpi_track.registration.search import (
+    COARSE,
+    FEW,
+    FINE,
+    FINEST,
+    MANY,
+    MEDIUM,
+    Breadth,
+    Level,
+    Search,
+    Watch,
+    exact_last_row,
 )
-from napari_mpi_track.registration.similarity import Comparison, Picture, compared, prepared
+from napari_mpi_track.registration.similarity import Comparison
+from napari_mpi_track.registration.verdict import METRICS, Finding, Rival, body_overlap, judged
 
-_COARSE_VOXELS = 30_000
-_COARSE_SAMPLES = 4_000
-# Levels from coarse to fine, in voxels; each is a block average of the scan itself.
-_MEDIUM_VOXELS = 80_000
-_MEDIUM_SAMPLES = 8_000
-_FINE_VOXELS = 3_000_000
-_FINE_SAMPLES = 12_000
-# A joint histogram needs more of them than a correlation.
-_FINE_SAMPLES_ACROSS = 30_000
-_JUDGED_VOXELS = 400_000
-_JUDGED_SAMPLES = 40_000
-# The error of simulated mice's alignments, per axis, as a part of the finest level's voxel (benchmarks/alignment).
-_VOXEL_PART = 0.1
+# What the best poses are refined on: all of them on the first level, the winner on what follows.
+_LEVELS = {"thorough": (FINE, FINEST), "fast": (FINE,)}
 
-_METRICS = {True: "correlation", False: "mutual information"}
+_MEASURED = ("the error is that of noise and sampling, measured on the scans; a wrong voxel size is not in it",)
+_UNMEASURED = ("the error could not be measured: the metric does not fall off on every side",)
 
 Matrix = NDArray[np.float64]
-Progress = Callable[[float, str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Breadth:
-    """How widely poses are searched: how many are climbed from, how far apart (in body radii), how many refined."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Wish:
+    """What is to be found: the model, on which levels, and the start that was given (else the identity)."""
 
-    searched: int
-    apart: float
-    refined: int
-
-
-_FEW = _Breadth(6, 0.35, 2)
-_MANY = _Breadth(24, 0.2, 5)
-
-
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    """Tells of progress and of every step, and stops when asked to."""
-
-    progress: Progress | None
-    should_stop: Callable[[], bool] | None
-    on_step: Callable[[AlignmentStep], None] | None
-
-    def stepped(self, stage: str, metric: float, matrix: Matrix) -> None:
-        if self.on_step is not None:
-            self.on_step(AlignmentStep(stage, metric, Transform(matrix)))
-
-    def at(self, part: float, doing: str) -> None:
-        if self.progress is not None:
-            self.progress(part, doing)
-        if self.is_stopped():
-            raise AlignmentError("the alignment was stopped")
-
-    def is_stopped(self) -> bool:
-        return self.should_stop is not None and self.should_stop()
+    model: str
+    levels: tuple[Level, ...]
+    start: Matrix
+    is_start_given: bool
 
 
 def align_intensity(
     fixed: Volume,
     moving: Volume,
     *,
+    model: str = "rigid",
     fixed_mask: NDArray[Any] | None = None,
     initial: Transform | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    effort: str = "thorough",
+    progress: Callable[[float, str], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     on_step: Callable[[AlignmentStep], None] | None = None,
 ) -> Alignment:
-    """Return the rigid alignment with the highest correlation (one modality) or mutual information (two).
+    """Return the alignment with the highest correlation (one modality) or mutual information (two).
 
-    Without ``initial`` the scans' own coordinates, the 24 axis-aligned turns and the bodies' principal axes are
-    searched on coarse block averages; the best few different poses are refined, and the best final one is kept.
+    The scans' own coordinates, the 24 axis-aligned turns with tilts between them and the bodies' principal axes are
+    searched on coarse block averages, the best different poses climbed from, the neighbours of the best tried too,
+    the best few refined, and the best final one kept. With ``initial`` the top nearest to it is the result, and the
+    search only tells whether another one is better. A doubtful result is looked at once more, over more poses, and
+    within one modality by mutual information as well (two MR sequences may show one tissue bright and dark).
+
+    The error is measured on the scans: the scatter of the metric's slope over the body against its curvature. It
+    holds noise, sampling and what differs between the modalities from place to place; it does not know of what
+    shifts a whole scan, such as a wrong voxel size or chemical shift.
 
     Raises
     ------
     AlignmentError
-        If no body is found, the search is stopped, or the result is no alignment.
+        If no body is found, the scans do not overlap at the start that was given, or the search is stopped.
+    AlignmentRefusedError
+        If the result is no alignment.
 
     Notes
     -----
     Mattes et al. 2003, doi:10.1109/TMI.2003.809072. One thread and a fixed seed: the same scans give the same
     bytes.
     """
-    watch = _Watch(progress, should_stop, on_step)
+    watch = Watch(progress, should_stop, on_step)
     watch.at(0.0, "finding the bodies")
-    first, second = _pictures(fixed, moving, fixed_mask)
-    same = fixed.modality is not None and fixed.modality is moving.modality
-    before = np.eye(4) if initial is None else np.asarray(initial.target_from_source)
-    search = _Search(first, second, same, seed, body_centre(first), _radius(first), before, watch)
-    if initial is not None:
-        found = search.refined_from([before])
-        verdict, reason = _judged(found, same)
-    else:
-        found = search.refined_from(search.best_starts(_FEW))
-        verdict, reason = _judged(found, same)
-        if verdict is not Verdict.GOOD:
-            # Doubt is worth a second, wider look: the true pose may not have been among the few.
-            found = search.refined_from(search.best_starts(_MANY))
-            verdict, reason = _judged(found, same)
+    search = _search(fixed, moving, fixed_mask, seed, watch)
+    start = np.eye(4) if initial is None else np.asarray(initial.target_from_source)
+    wish = _Wish(model, _LEVELS[effort], start, initial is not None)
+    found = _found(search, FEW, wish)
+    if found.verdict is not Verdict.GOOD:
+        # Doubt is worth a second, wider look: the true pose may not have been among the few.
+        found = _found(search, MANY, wish)
+    if found.verdict is not Verdict.GOOD and search.same_modality:
+        other = _found(replace(search, same_modality=False), MANY, wish)
+        found = other if other.verdict is Verdict.GOOD else found
+    if found.verdict is Verdict.FAILED:
+        raise AlignmentRefusedError(
+            f"the alignment failed: {found.reason}",
+            remedy="check that both scans show the same animal, give --initial, or align by fiducials",
+        )
     watch.at(1.0, "aligned")
-    voxel = search.finest_voxel_mm
-    return Alignment(
-        Transform(found.matrix),
-        method="intensity",
-        verdict=verdict,
-        reason=reason,
-        error_covariance=_covariance(_VOXEL_PART * voxel, search.radius),
-        centre_mm=search.centre,
-        expected_target_error_mm=float(np.sqrt(3) * _VOXEL_PART * voxel),
-        images=_evidence(found, same),
-        warnings=(f"the error is not measured: {_VOXEL_PART} of a voxel per axis, as in simulated animals",),
-    )
+    return found
 
 
 def align_moments(fixed: Volume, moving: Volume, fixed_mask: NDArray[Any] | None = None) -> Alignment:
@@ -145,252 +119,124 @@ def align_moments(fixed: Volume, moving: Volume, fixed_mask: NDArray[Any] | None
     AlignmentError
         If no body is found.
     """
-    first, second = _pictures(fixed, moving, fixed_mask)
-    same = fixed.modality is not None and fixed.modality is moving.modality
-    coarse = compared(first.binned(_COARSE_VOXELS), second.binned(_COARSE_VOXELS), same, _COARSE_SAMPLES, 0)
-    centre = body_centre(first)
-    poses = [pose(rotation, centre, body_centre(second)) for rotation in principal_rotations(first, second)]
-    best = max(poses, key=coarse.metric)
+    search = _search(fixed, moving, fixed_mask, 0, Watch())
+    coarse = search.at(COARSE)
+    there = search.moving.centre_mm
+    poses = [pose(turn, search.centre, there) for turn in principal_rotations(search.fixed, search.moving)]
+    best = max(poses, key=coarse.information)
+    overlap = body_overlap(search.fixed, search.moving, best)
     return Alignment(
         Transform(best),
         method="moments",
         verdict=Verdict.DOUBTFUL,
-        reason=f"centres and principal axes of the bodies only; they overlap by {coarse.body_overlap(best):.2f}",
-        centre_mm=centre,
+        reason=f"centres and principal axes of the bodies only; they overlap by {overlap:.2f}",
+        centre_mm=search.centre,
         images=ImageEvidence(
-            _METRICS[same], coarse.metric(np.eye(4)), coarse.metric(best), body_overlap=coarse.body_overlap(best)
+            METRICS[search.same_modality], coarse.metric(np.eye(4)), coarse.metric(best), body_overlap=overlap
         ),
         warnings=("the error of an alignment by moments is not known",),
     )
 
 
-def _pictures(fixed: Volume, moving: Volume, fixed_mask: NDArray[Any] | None) -> tuple[Picture, Picture]:
-    for volume, name in ((fixed, "fixed"), (moving, "moving")):
-        if min(volume.grid.shape) < 4:
-            raise AlignmentError(
-                f"4 planes, rows and columns or more are needed in the {name} scan, got {volume.grid.shape}",
-                file=volume.file,
-                remedy="align by fiducials or frame",
-            )
-    mask = None if fixed_mask is None else np.asarray(fixed_mask, dtype=bool)
-    if mask is not None and not mask.any():
-        raise AlignmentError("the mask of the fixed scan is empty", remedy="leave it out, or give another")
-    try:
-        return prepared(fixed, mask), prepared(moving)
-    except MeasurementError as fault:
-        raise AlignmentError(fault.what, file=fault.file, remedy="check the scan, or align by fiducials") from fault
+def _search(fixed: Volume, moving: Volume, fixed_mask: NDArray[Any] | None, seed: int, watch: Watch) -> Search:
+    first, second = pictured(fixed, "fixed", fixed_mask), pictured(moving, "moving")
+    same = fixed.modality is not None and fixed.modality is moving.modality
+    return Search(first, second, same, seed, first.centre_mm, first.radius_mm, watch)
 
 
-def _radius(picture: Picture) -> float:
-    """Return the root mean square distance of the body from its centre, mm."""
-    extent = np.argwhere(picture.body)
-    points = picture.grid.lps_from(extent[:: max(1, len(extent) // 5000)])
-    return float(np.sqrt(np.sum(np.var(points, axis=0))))
+def _found(search: Search, breadth: Breadth, wish: _Wish) -> Alignment:
+    """Return the best alignment of one search, whatever its verdict."""
+    tops = search.best_poses(breadth)
+    fine = search.at(wish.levels[0])
+    search.watch.at(0.6, "refining the best poses")
+    stage = search.watch.stepped("refining the best poses")
+    near = [_nearest(search, wish.start)] if wish.is_start_given else []
+    refined = [search.climbed(fine, top.matrix, 0.01, stage) for top in [*near, *tops[:3]]]
+    best = refined[0] if wish.is_start_given else max(refined, key=lambda top: top.information)
+    second = _second(search, fine, best, [*refined, *tops[3:]])
+    movements = Movements(wish.model, search.centre, search.radius)
+    last, best = _finished(search, best, movements, wish.levels)
+    return _weighed(search, fine, last, best, second, movements, wish)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Search:
-    """The search for the best pose of one pair of pictures, from coarse to fine."""
-
-    first: Picture
-    second: Picture
-    same: bool
-    seed: int
-    centre: Matrix
-    radius: float
-    before: Matrix
-    watch: _Watch
-
-    def at_level(self, voxels: int, samples: int) -> Comparison:
-        """Return the two pictures, block-averaged to at most ``voxels``, compared at ``samples`` points."""
-        return compared(self.first.binned(voxels), self.second.binned(voxels), self.same, samples, self.seed)
-
-    @property
-    def finest_voxel_mm(self) -> float:
-        """Return the largest spacing of the finest level that is compared, mm."""
-        pictures = self.first.binned(_FINE_VOXELS), self.second.binned(_FINE_VOXELS)
-        return max(float(picture.grid.spacing_mm.max()) for picture in pictures)
-
-    def best_starts(self, breadth: "_Breadth") -> list[Matrix]:
-        """Return the most promising different poses, best first."""
-        self.watch.at(0.05, "searching over poses")
-        coarse = self.at_level(_COARSE_VOXELS, _COARSE_SAMPLES)
-        there = body_centre(self.second)
-        rotations = [*axis_aligned_rotations(), *principal_rotations(self.first, self.second)]
-        tries = [np.eye(4)]
-        tilts = [np.zeros(3), *(np.radians(25) * s * axis for axis, s in product(np.eye(3), (1, -1)))]
-        tries += [pose(rotation_from_vector(tilt) @ r, self.centre, there) for r, tilt in product(rotations, tilts)]
-        scored = sorted(((coarse.metric(t), k) for k, t in enumerate(tries)), reverse=True)
-        chosen: list[Matrix] = []
-        for _, k in scored:
-            if all(apart(tries[k], other, self.centre, self.radius) > breadth.apart * self.radius for other in chosen):
-                chosen.append(tries[k])
-            if len(chosen) == breadth.searched:
-                break
-        climbed: list[tuple[float, Matrix]] = []
-        for number, start in enumerate(chosen):
-            self.watch.at(0.05 + 0.25 * number / len(chosen), "searching over poses")
-            climbed.append(_climbed(coarse, start, self.centre, self.radius, 0.08 * self.radius))
-        climbed.sort(key=lambda pair: -pair[0])
-        kept: list[Matrix] = []
-        for _, matrix in climbed:
-            if all(apart(matrix, other, self.centre, self.radius) > 0.1 * self.radius for other in kept):
-                kept.append(matrix)
-        return kept[: breadth.refined]
-
-    def refined_from(self, starts: list[Matrix]) -> "_Found":
-        """Return the best pose that the starts lead to, with the evidence for it."""
-        watch, centre, radius = self.watch, self.centre, self.radius
-        judge = self.at_level(_JUDGED_VOXELS, _JUDGED_SAMPLES)
-        medium = self.at_level(_MEDIUM_VOXELS, _MEDIUM_SAMPLES)
-        rough = []
-        for number, start in enumerate(starts):
-            watch.at(0.3 + 0.3 * number / len(starts), f"comparing pose {number + 1} of {len(starts)}")
-            rough.append(_climbed(medium, start, centre, radius, 0.02 * radius)[1])
-        rough.sort(key=lambda matrix: -judge.metric(matrix))
-        watch.at(0.6, "refining the best pose")
-        fine = self.first.binned(_FINE_VOXELS), self.second.binned(_FINE_VOXELS)
-        best = _refined(*fine, rough[0], self.same, self.seed, centre, watch)
-        if not self.same:
-            # ITK's line search stalls short of the top of a mutual information (0.444 of 0.456 on a real head).
-            best = _climbed(judge, best, centre, radius, 0.01 * radius)[1]
-        others = [judge.metric(other) for other in rough[1:] if apart(other, best, centre, radius) > 0.1 * radius]
-        runner_up = max(others, default=None)
-        return _Found(best, judge.metric(self.before), judge.metric(best), runner_up, judge.body_overlap(best))
-
-
-def _climbed(coarse: Comparison, start: Matrix, centre: Matrix, radius: float, step: float) -> tuple[float, Matrix]:
-    """Return the metric and the pose of a local search (Powell) from ``start``."""
-
-    def moved(movement: Matrix) -> Matrix:
-        # Turns are measured by the path of a point at the body's radius, so that all six are millimetres.
-        rotation = rotation_from_vector(movement[:3] / radius)
-        shift = np.eye(4)
-        shift[:3, :3], shift[:3, 3] = rotation, centre - rotation @ centre + movement[3:]
-        return np.asarray(start @ shift)
-
-    def unlikeness(movement: Matrix) -> float:
-        return -coarse.metric(moved(movement))
-
-    answer: Any = optimize.minimize(
-        unlikeness,
-        np.zeros(6),
-        method="Powell",
-        options={"maxfev": 160, "xtol": 0.05, "ftol": 1e-4, "direc": step * np.eye(6)},
-    )
-    return -float(answer.fun), moved(np.asarray(answer.x))
-
-
-def _refined(
-    fixed: Picture,
-    moving: Picture,
-    start: Matrix,
-    same: bool,
-    seed: int,
-    centre: Matrix,
-    watch: _Watch,
-) -> Matrix:
-    """Return the pose refined by SimpleITK on these two pictures."""
-    import SimpleITK as sitk
-
-    from napari_mpi_track.imaging.itk import array_to_itk
-
-    where = fixed.compared_where
-    method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)
-    if same:
-        method.SetMetricAsCorrelation()
-    else:
-        method.SetMetricAsMattesMutualInformation(32)
-    method.SetMetricFixedMask(array_to_itk(where, fixed.grid))
-    method.SetMetricSamplingStrategy(method.RANDOM)
-    share = min(1.0, (_FINE_SAMPLES if same else _FINE_SAMPLES_ACROSS) / max(int(where.sum()), 1))
-    method.SetMetricSamplingPercentage(share, seed + 1)
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsGradientDescentLineSearch(
-        learningRate=1.0, numberOfIterations=15, convergenceMinimumValue=1e-5, convergenceWindowSize=4,
-        lineSearchLowerLimit=0.0, lineSearchUpperLimit=5.0, lineSearchEpsilon=0.05, lineSearchMaximumIterations=5,
-    )  # fmt: skip
-    method.SetOptimizerScalesFromPhysicalShift()
-    transform = _euler(start, centre)
-    method.SetInitialTransform(transform, inPlace=True)
-
-    def stop_if_asked(running: Any = method) -> None:
-        watch.stepped("refining the best pose", -running.GetMetricValue(), _matrix(transform))
-        if watch.is_stopped():
-            running.StopRegistration()
-
-    method.AddCommand(sitk.sitkIterationEvent, stop_if_asked)
-    try:
-        method.Execute(array_to_itk(fixed.voxels, fixed.grid), array_to_itk(moving.voxels, moving.grid))
-    except RuntimeError as fault:
+def _nearest(search: Search, start: Matrix) -> Top:
+    """Return the better of the tops reached from a start on coarse pictures first, and on medium ones at once."""
+    medium = search.at(MEDIUM)
+    if medium.likeness(start).covered < 0.1:
         raise AlignmentError(
-            f"the two scans share too little to be compared ({str(fault).strip().splitlines()[-1]})",
-            remedy="check that both show the same animal, or align by fiducials",
-        ) from fault
-    if watch.is_stopped():
-        raise AlignmentError("the alignment was stopped")
-    return _matrix(transform)
-
-
-def _euler(matrix: Matrix, centre: Matrix) -> Any:
-    import SimpleITK as sitk
-
-    transform = sitk.VersorRigid3DTransform()
-    transform.SetCenter([float(c) for c in centre])
-    transform.SetMatrix([float(v) for v in matrix[:3, :3].ravel()], 1e-6)
-    transform.SetTranslation([float(v) for v in matrix[:3, :3] @ centre + matrix[:3, 3] - centre])
-    return transform
-
-
-def _matrix(transform: Any) -> Matrix:
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.reshape(transform.GetMatrix(), (3, 3))
-    # The product of many small versors drifts off a rotation by rounding only; the nearest rotation is taken.
-    left, _, right = np.linalg.svd(matrix[:3, :3])
-    matrix[:3, :3] = left @ right
-    centre = np.asarray(transform.GetCenter())
-    matrix[:3, 3] = centre + np.asarray(transform.GetTranslation()) - matrix[:3, :3] @ centre
-    return matrix
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Found:
-    matrix: Matrix
-    metric_before: float
-    metric_after: float
-    runner_up: float | None
-    overlap: float
-
-
-def _judged(found: _Found, same: bool) -> tuple[Verdict, str]:
-    name = _METRICS[same]
-    second = "no other pose" if found.runner_up is None else f"next best pose {found.runner_up:.3f}"
-    told = f"{name} {found.metric_after:.3f} ({second}), bodies overlap by {found.overlap:.2f}"
-    if found.overlap < 0.4 or found.metric_after < (0.2 if same else 0.03):
-        raise AlignmentRefusedError(
-            f"the alignment failed: {told}",
-            remedy="check that both scans show the same animal, give --initial, or align by fiducials",
+            "the two scans do not overlap at the start that was given", remedy="give another start, or leave it out"
         )
-    if found.runner_up is not None and found.runner_up > 0.93 * found.metric_after:
-        return Verdict.DOUBTFUL, f"{told}; the two poses are hardly to be told apart"
-    if found.overlap < 0.75:
-        return Verdict.DOUBTFUL, f"{told}; the bodies overlap poorly"
-    if found.metric_after < found.metric_before:
-        return Verdict.DOUBTFUL, f"{told}; the scans were more alike before ({found.metric_before:.3f})"
-    return Verdict.GOOD, told
+    rough = search.climbed(search.at(COARSE), start, 0.05)
+    tops = [search.climbed(medium, matrix, 0.02) for matrix in (start, rough.matrix)]
+    return max(tops, key=lambda top: top.information)
 
 
-def _evidence(found: _Found, same: bool) -> ImageEvidence:
-    return ImageEvidence(
-        _METRICS[same],
-        found.metric_before,
-        found.metric_after,
-        runner_up=found.runner_up,
-        body_overlap=found.overlap,
+def _second(search: Search, fine: Comparison, best: Top, tops: list[Top]) -> Rival | None:
+    """Return the best pose that is another one than ``best``."""
+    others = [top.matrix for top in tops if search.apart(top.matrix, best.matrix) > 0.05 * search.radius]
+    if not others:
+        return None
+    second = max(others, key=fine.information)
+    return Rival(fine.metric(second), fine.information(second), search.apart(second, best.matrix))
+
+
+def _finished(search: Search, best: Top, movements: Movements, levels: tuple[Level, ...]) -> tuple[Comparison, Top]:
+    """Return the best pose refined level by level, and the comparison of the last."""
+    # Stretches may lie further than the fine level's reach from the rigid pose.
+    climbs = [] if movements.model == "rigid" else [MEDIUM, levels[0]]
+    last, trace = search.at(levels[0]), best.trace
+    for number, level in enumerate([*climbs, *levels[1:]]):
+        search.watch.at(0.75 + 0.05 * number, "refining on finer images")
+        stage = search.watch.stepped("refining on finer images")
+        last = search.at(level)
+        step = 0.003 if level is FINEST else 0.01
+        best = climb(last, best.matrix, movements, step * search.radius, most_steps=60, on_step=stage)
+        trace += best.trace
+    return last, replace(best, trace=trace)
+
+
+def _weighed(
+    search: Search,
+    fine: Comparison,
+    last: Comparison,
+    best: Top,
+    second: Rival | None,
+    movements: Movements,
+    wish: _Wish,
+) -> Alignment:
+    """Return the alignment with its error, its verdict and all that speaks for it."""
+    search.watch.at(0.95, "measuring the error")
+    matrix = exact_last_row(best.matrix)
+    error = measured_error(last, matrix, movements, search.voxel_mm, search.fixed.body_points_mm(500))
+    likeness = fine.likeness(matrix)
+    overlap = body_overlap(search.fixed, search.moving, matrix)
+    finding = Finding(
+        metric=fine.metric(matrix),
+        before=fine.metric(wish.start),
+        information=likeness.information,
+        second=second,
+        overlap=overlap,
+        error_mm=None if error is None else error.at_centre_mm,
+        voxel_mm=search.voxel_mm,
     )
-
-
-def _covariance(sd_mm: float, radius: float) -> NDArray[np.float64]:
-    turn = sd_mm / radius
-    return np.diag([turn**2] * 3 + [sd_mm**2] * 3)
+    verdict, reason = judged(finding, search.same_modality)
+    return Alignment(
+        Transform(matrix),
+        method="intensity",
+        model=wish.model,
+        verdict=verdict,
+        reason=reason,
+        error_covariance=None if error is None else error.covariance,
+        centre_mm=search.centre,
+        expected_target_error_mm=finding.error_mm,
+        images=ImageEvidence(
+            METRICS[search.same_modality],
+            finding.before,
+            finding.metric,
+            trace=best.trace,
+            runner_up=None if second is None else second.metric,
+            runner_up_distance_mm=None if second is None else second.distance_mm,
+            body_overlap=overlap,
+        ),
+        warnings=_UNMEASURED if error is None else _MEASURED,
+    )

@@ -5,7 +5,8 @@ from itertools import permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi_track.registration.similarity import Picture
+from napari_mpi_track.registration.alignment import rotation_from_vector
+from napari_mpi_track.registration.pictures import Picture
 
 
 def axis_aligned_rotations() -> list[NDArray[np.float64]]:
@@ -20,16 +21,21 @@ def axis_aligned_rotations() -> list[NDArray[np.float64]]:
     return sorted(found, key=lambda r: -float(np.trace(r)))
 
 
+def tilts() -> list[NDArray[np.float64]]:
+    """Return 15 rotations that fill the room between the 24: none, 30 degrees about an axis, 40 about a diagonal.
+
+    With them no rotation lies further than about 25 degrees from a start.
+    """
+    vectors = [np.zeros(3)]
+    vectors += [sign * np.radians(30) * axis for axis in np.eye(3) for sign in (1, -1)]
+    vectors += [np.radians(40) / np.sqrt(3) * np.array(signs) for signs in product((1.0, -1.0), repeat=3)]
+    return [rotation_from_vector(vector) for vector in vectors]
+
+
 def principal_rotations(fixed: Picture, moving: Picture) -> list[NDArray[np.float64]]:
     """Return the four rotations that carry the fixed body's principal axes onto the moving body's."""
-    first, second = _principal_axes(fixed), _principal_axes(moving)
     signs = ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
-    return [second @ np.diag(np.array(s, dtype=float)) @ first.T for s in signs]
-
-
-def body_centre(picture: Picture) -> NDArray[np.float64]:
-    """Return the body's centre of mass, LPS mm, shape (3,)."""
-    return np.asarray(picture.grid.lps_from(np.argwhere(picture.body).mean(axis=0)))
+    return [moving.axes @ np.diag(np.array(s, dtype=float)) @ fixed.axes.T for s in signs]
 
 
 def pose(
@@ -49,12 +55,3 @@ def apart(
     ends = centre + radius_mm * np.concatenate([np.eye(3), -np.eye(3)])
     moved = ends @ (first - second)[:3, :3].T + (first - second)[:3, 3]
     return float(np.sqrt(np.mean(np.sum(moved**2, axis=1))))
-
-
-def _principal_axes(picture: Picture) -> NDArray[np.float64]:
-    points = picture.grid.lps_from(np.argwhere(picture.body))
-    _, axes = np.linalg.eigh(np.cov(points.T))
-    axes = axes[:, ::-1]
-    if np.linalg.det(axes) < 0:
-        axes[:, 2] *= -1
-    return np.asarray(axes)

@@ -1,0 +1,100 @@
+"""What a search over poses is worth: good, doubtful or failed, and why."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_mpi_track.registration.alignment import Verdict
+from napari_mpi_track.registration.pictures import Picture
+
+Matrix = NDArray[np.float64]
+
+METRICS = {True: "correlation", False: "mutual information"}
+# Wrong poses of simulated animals, whole and cut, symmetric and not, reach this part of the right one's
+# information at most where the right one was found (benchmarks/alignment/capture.py).
+_NEAR_SECOND = 0.9
+_LEAST_OVERLAP = 0.75
+_FAILED_OVERLAP = 0.4
+_LEAST_METRIC = {True: 0.2, False: 0.03}
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """The best pose that is another one: its metric, its information (nats), and how far it puts the body, mm."""
+
+    metric: float
+    information: float
+    distance_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is known of the pose that was found, beside the pose itself.
+
+    Attributes
+    ----------
+    metric, before
+        The metric under the pose, and under the start.
+    information
+        What poses are compared by, nats.
+    second
+        The next best pose, if there is one.
+    overlap
+        Dice overlap of the bodies, 0 to 1.
+    error_mm
+        The measured error at the body's centre, mm; ``None`` if the metric does not fall off on every side.
+    voxel_mm
+        The largest voxel edge of the two scans, mm.
+    """
+
+    metric: float
+    before: float
+    information: float
+    second: Rival | None
+    overlap: float
+    error_mm: float | None
+    voxel_mm: float
+
+
+def body_overlap(fixed: Picture, moving: Picture, moving_from_fixed: Matrix) -> float:
+    """Return the Dice overlap of two bodies, 0 to 1, over what both scans' fields show."""
+    here = _seen(fixed, moving, moving_from_fixed)
+    there = _seen(moving, fixed, np.asarray(np.linalg.inv(moving_from_fixed), dtype=np.float64))
+    total = here[1] + there[1]
+    return float((here[0] + there[0]) / total) if total > 0 else 0.0
+
+
+def _seen(body: Picture, other: Picture, other_from_body: Matrix) -> tuple[float, float]:
+    """Return how much of a body lies in the other one, and in the other's field, mm3."""
+    index = np.argwhere(body.body)
+    points = body.body_grid.lps_from(index[:: max(1, len(index) // 20_000)])
+    volume = body.body_grid.voxel_volume_mm3 * len(index) / len(points)
+    points = points @ other_from_body[:3, :3].T + other_from_body[:3, 3]
+    points = points[other.field.contains(points)]
+    where = np.rint(other.body_grid.index_from(points)).astype(np.int64)
+    where = np.clip(where, 0, np.asarray(other.body.shape) - 1)
+    return float(np.count_nonzero(other.body[tuple(where.T)])) * volume, len(points) * volume
+
+
+def judged(found: Finding, same_modality: bool) -> tuple[Verdict, str]:
+    """Return the verdict and its reason."""
+    told = f"{METRICS[same_modality]} {found.metric:.3f}, bodies overlap by {found.overlap:.2f}"
+    share = 0.0 if found.second is None else found.second.information / max(found.information, 1e-9)
+    if found.second is not None:
+        told += f", the next best pose, {found.second.distance_mm:.1f} mm away, tells {share:.0%} as much"
+    if found.overlap < _FAILED_OVERLAP or found.metric < _LEAST_METRIC[same_modality]:
+        return Verdict.FAILED, told
+    if share > 1:
+        return Verdict.DOUBTFUL, f"{told}: it is the better one"
+    if share > _NEAR_SECOND:
+        return Verdict.DOUBTFUL, f"{told}: the two are hardly to be told apart"
+    if found.overlap < _LEAST_OVERLAP:
+        return Verdict.DOUBTFUL, f"{told}; the bodies overlap poorly"
+    if found.metric < found.before:
+        return Verdict.DOUBTFUL, f"{told}; the scans were more alike before ({found.before:.3f})"
+    if found.error_mm is None:
+        return Verdict.DOUBTFUL, f"{told}; the metric does not fall off on every side"
+    if found.error_mm > found.voxel_mm:
+        return Verdict.DOUBTFUL, f"{told}; the images fix the place to {found.error_mm:.2f} mm only"
+    return Verdict.GOOD, told
