@@ -11,11 +11,11 @@ def closed_form(
     *,
     scaled: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (linear (k, 3, 3), translation (k, 3)) of least squares, moving = linear @ fixed + translation.
+    """Return (linear (k, d, d), translation (k, d)) of least squares, moving = linear @ fixed + translation.
 
-    ``fixed_mm`` and ``moving_mm`` are k sets of n paired points, shape (k, n, 3); ``weights`` are one number a
-    point, shape (n,), equal without. The linear part is a rotation (determinant +1, never a mirror), times one
-    scale when ``scaled``.
+    ``fixed_mm`` and ``moving_mm`` are k sets of n paired points in d = 3 dimensions, or 2 within a plane, shape
+    (k, n, d); ``weights`` are one number a point, shape (n,), equal without. The linear part is a rotation
+    (determinant +1, never a mirror), times one scale when ``scaled``.
 
     Notes
     -----
@@ -28,7 +28,7 @@ def closed_form(
     fixed_arms, moving_arms = fixed_mm - fixed_centre, moving_mm - moving_centre
     left, stretches, right = np.linalg.svd(np.einsum("kni,knj->kij", share * moving_arms, fixed_arms))
     signs = np.ones_like(stretches)
-    signs[:, 2] = np.sign(np.linalg.det(left @ right))
+    signs[:, -1] = np.sign(np.linalg.det(left @ right))
     linear = (left * signs[:, None, :]) @ right
     if scaled:
         spread = np.sum(share * fixed_arms**2, axis=(1, 2))

@@ -1,6 +1,6 @@
 """Which marker of one scan is which of the other, from their distances alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lgamma, log
 
 import numpy as np
@@ -14,10 +14,14 @@ from napari_mpi_track.registration.closed_form import closed_form
 _SLACK_MM = 0.3
 _LARGEST_TOLERANCE_MM = 1.2
 _FLOOR_MM = 0.1
+# Degrees of freedom of the tails of marker errors: their stated size is itself an estimate.
+_TAIL = 20.0
 _MOST_TRIANGLES = 40_000
 # Decimal logarithms of the number of pairings as good that chance alone would give.
-_CERTAIN_BELOW = -2.0
+_CERTAIN_BELOW = -3.0
 _CLEAR_LEAD = 2.0
+# By how many times its share a pair may raise the squares of the fit (0.1 % of true pairs do).
+_STRAY_RATIO = 5.4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +31,7 @@ class Candidates:
     Attributes
     ----------
     positions_mm
-        Shape (n, 3), LPS mm.
+        Shape (n, 3), LPS mm; or (n, 2), mm along two axes of a plane that both scans are known to lie in.
     sd_mm
         Standard error of each position (all axes together), mm, shape (n,).
     looks
@@ -53,6 +57,8 @@ class Pairing:
         Indices of the paired candidates, both shape (n,).
     rms_mm
         Root mean square distance of the pairs after a rigid fit, mm.
+    squares
+        Sum of the squared residuals over the squared standard errors of the candidates, dimensionless.
     chance
         Decimal logarithm of the number of pairings as good that unrelated blobs would give.
     runner_up_rms_mm, runner_up_chance
@@ -62,6 +68,7 @@ class Pairing:
     fixed: NDArray[np.intp]
     moving: NDArray[np.intp]
     rms_mm: float
+    squares: float
     chance: float
     runner_up_rms_mm: float | None = None
     runner_up_chance: float | None = None
@@ -78,7 +85,8 @@ def pair_by_distances(fixed: Candidates, moving: Candidates, stretch: float = 0.
     """Return the pairing of candidates that chance explains least, among all that keep every distance.
 
     Any number of candidates on both sides may have no partner. ``stretch`` is by what part distances may differ
-    (a similarity is sought).
+    (a similarity is sought). Candidates in a plane (two coordinates) are turned within it only: no mirror of them
+    is a pairing, as it would be for coplanar points in space.
 
     Raises
     ------
@@ -89,8 +97,9 @@ def pair_by_distances(fixed: Candidates, moving: Candidates, stretch: float = 0.
     -----
     Every triangle of consistent pairs gives a rigid transform, which gathers further pairs. Of the sets, the one
     with the lowest expected number of accidental equals is taken (an a-contrario test: Moisan & Stival 2004,
-    doi:10.1023/B:VISI.0000011202.85607.00); n pairs of residual r in a cloud of radius R are met by accident
-    with probability (2 r / R)^(3n - 6), times the number of sets of n candidates that look as alike.
+    doi:10.1023/B:VISI.0000011202.85607.00); n pairs with errors of size e in a cloud of radius R are met by
+    accident with probability (2 e / R)^(3n - 6), times the number of sets of n candidates that look as alike, times
+    how much less likely the residual is than one of the markers' own errors (Student's t, heavy-tailed).
     """
     tolerance = _tolerance(fixed, moving)
     triangles = _triangles(fixed, moving, tolerance, stretch)
@@ -104,11 +113,11 @@ def pair_by_distances(fixed: Candidates, moving: Candidates, stretch: float = 0.
     scored = sorted((_scored(fixed, moving, pairs, stretch > 0) for pairs in sets), key=lambda s: s.chance)
     thinned = [_scored(fixed, moving, part, stretch > 0) for s in scored[:30] for part in _one_less(s)]
     scored = sorted([*scored, *thinned], key=lambda s: s.chance)
-    best = scored[0]
-    other = _best_elsewhere(fixed, moving, scored, stretch > 0)
+    best = _without_strays(fixed, moving, scored[0], stretch > 0)
+    other = _best_elsewhere(fixed, moving, best, scored, stretch > 0)
     if other is None:
         return best
-    return Pairing(best.fixed, best.moving, best.rms_mm, best.chance, other.rms_mm, other.chance, len(other.fixed))
+    return replace(best, runner_up_rms_mm=other.rms_mm, runner_up_chance=other.chance, runner_up_count=len(other.fixed))
 
 
 def _tolerance(fixed: Candidates, moving: Candidates) -> NDArray[np.float64]:
@@ -141,7 +150,9 @@ def _triangles(
     if not len(found):
         return found
     corners = fixed.positions_mm[first[found]]
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    squares = np.sum(one**2, axis=1) * np.sum(other**2, axis=1) - np.sum(one * other, axis=1) ** 2
+    areas = np.sqrt(np.maximum(squares, 0.0)) / 2
     longest = np.max(np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2), axis=1)
     # A triangle nearly on a line says nothing of the turn about that line.
     height = 2 * areas / longest
@@ -192,11 +203,20 @@ def _scored(fixed: Candidates, moving: Candidates, pairs: tuple[tuple[int, int],
     residual = here @ linear[0].T + translation[0] - there
     rms = float(np.sqrt(np.mean(np.sum(residual**2, axis=1))))
     known = float(np.sqrt(np.mean(fixed.sd_mm[first] ** 2 + moving.sd_mm[second] ** 2)))
-    # A residual far below what the centres allow is luck and earns nothing.
-    radius = max(float(np.sqrt(np.mean(np.var(here, axis=0)) * 3)), 1e-9)
-    accident = min(2 * max(rms, known, _FLOOR_MM) / radius, 1.0)
+    dimensions = here.shape[1]
+    radius = max(float(np.sqrt(np.sum(np.var(here, axis=0)))), 1e-9)
+    expected = max(known, _FLOOR_MM)
+    # What three pairs (two in a plane) leave free after a rigid fit of 6 (3) parameters.
+    freedom = dimensions * len(pairs) - dimensions * (dimensions + 1) // 2
+    volume = freedom * log(min(2 * expected / radius, 1.0))
     ways = _log_choices(fixed, first) + _log_choices(moving, second) + lgamma(len(pairs) + 1)
-    return Pairing(first, second, rms, ((3 * len(pairs) - 6) * log(accident) + ways) / log(10))
+    squares = dimensions * float(np.sum(residual**2)) / expected**2
+    return Pairing(first, second, rms, squares, (volume + _log_surprise(squares, freedom) + ways) / log(10))
+
+
+def _log_surprise(squares: float, freedom: int) -> float:
+    """Return how much less likely (log) the normalised squares are than as many as expected, with heavy tails."""
+    return (freedom + _TAIL) / 2 * log((_TAIL + squares) / (_TAIL + freedom))
 
 
 def _log_choices(candidates: Candidates, chosen: NDArray[np.intp]) -> float:
@@ -219,7 +239,27 @@ def _one_less(pairing: Pairing) -> list[tuple[tuple[int, int], ...]]:
     return [pairs[:k] + pairs[k + 1 :] for k in range(len(pairs))] if len(pairs) > 4 else []
 
 
-def _best_elsewhere(fixed: Candidates, moving: Candidates, scored: list[Pairing], scaled: bool) -> Pairing | None:
+def _without_strays(fixed: Candidates, moving: Candidates, pairing: Pairing, scaled: bool) -> Pairing:
+    """Return the pairing without pairs that the others refute, where four or more remain.
+
+    Two strangers that happen to lie near each other pull the fit towards themselves: their residual stays small, but
+    all the others' squares fall by far more than one pair's share when they go.
+    """
+    parts = _one_less(pairing)
+    if not parts:
+        return pairing
+    dimensions = fixed.positions_mm.shape[1]
+    thinned = min((_scored(fixed, moving, part, scaled) for part in parts), key=lambda p: p.squares)
+    freedom = dimensions * len(thinned.fixed) - dimensions * (dimensions + 1) // 2
+    gain = (pairing.squares - thinned.squares) / dimensions
+    if gain < _STRAY_RATIO * max(1.0, thinned.squares / freedom):
+        return pairing
+    return _without_strays(fixed, moving, thinned, scaled)
+
+
+def _best_elsewhere(
+    fixed: Candidates, moving: Candidates, first: Pairing, scored: list[Pairing], scaled: bool
+) -> Pairing | None:
     """Return the best pairing whose transform puts the candidates elsewhere than the first one does."""
 
     def placed(pairing: Pairing) -> NDArray[np.float64]:
@@ -228,8 +268,8 @@ def _best_elsewhere(fixed: Candidates, moving: Candidates, scored: list[Pairing]
         )
         return np.asarray(fixed.positions_mm @ linear[0].T + translation[0])
 
-    best = placed(scored[0])
-    for pairing in scored[1:400]:
+    best = placed(first)
+    for pairing in scored[:400]:
         apart = float(np.sqrt(np.mean(np.sum((placed(pairing) - best) ** 2, axis=1))))
         if apart > 2.0:
             return pairing
