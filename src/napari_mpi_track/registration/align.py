@@ -17,6 +17,7 @@ from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict
 from napari_mpi_track.registration.evidence import AlignmentStep
 from napari_mpi_track.registration.fiducials import Markers, align_fiducials, markers_from, markers_given
+from napari_mpi_track.registration.projection import align_projection
 from napari_mpi_track.registration.quality import checked
 
 AlignmentMethod = Literal["auto", "frame", "fiducials", "intensity", "moments"]
@@ -52,7 +53,7 @@ def align(
         "frame": the caller's word that both frames are one. "fiducials": by points that are given, or else found
         in the scans. "intensity": by what the images share. "moments": by the bodies' centres and principal axes,
         a rough start. "auto": fiducials when points are given or one scan is MPI, frame when both scans name the
-        same one, intensity otherwise.
+        same one, intensity otherwise. Projections are aligned within their plane, by fiducials or frame only.
     model
         "rigid", "similarity" (one scale), "affine" or "bspline" (the last two by intensity only).
     fixed_points, moving_points
@@ -88,6 +89,17 @@ def align(
     if fixed_mask is not None and np.shape(fixed_mask) != fixed.grid.shape:
         raise GridMismatchError(f"the mask has shape {np.shape(fixed_mask)}, the fixed scan {fixed.grid.shape}")
     chosen = _chosen(method, fixed, moving, fixed_points, moving_points)
+    if fixed.is_projection or moving.is_projection:
+        found = align_projection(
+            fixed,
+            moving,
+            chosen,
+            model=model,
+            fixed_points=_in_frame_of(fixed, fixed_points),
+            moving_points=_in_frame_of(moving, moving_points),
+            body_centre=lambda transform: _body_centre(fixed, moving, fixed_mask, transform),
+        )
+        return _finished(found, fixed, moving, started)
     if model == "similarity" and chosen != "fiducials":
         raise AlignmentError("a similarity is found from fiducials only", remedy="use --model rigid")
     if chosen == "frame":
@@ -111,9 +123,15 @@ def align(
                 should_stop=should_stop,
                 on_step=on_step,
             )
+    return _finished(found, fixed, moving, started)
+
+
+def _finished(found: Alignment, fixed: Volume, moving: Volume, started: float) -> Alignment:
+    """Return the alignment between the scans' frames, looked at, dated, and with the time it took."""
     transform = found.moving_from_fixed.between(fixed.grid.frame, moving.grid.frame)
     found = checked(replace(found, moving_from_fixed=transform), fixed, moving)
-    return replace(found, seconds=time.perf_counter() - started)
+    measured_at = None if moving.acquired_at is None else moving.acquired_at.isoformat()
+    return replace(found, measured_at=measured_at, seconds=time.perf_counter() - started)
 
 
 def _chosen(
@@ -167,14 +185,20 @@ def _by_fiducials(
 
 
 def _markers(volume: Volume, points: Points | None) -> Markers:
+    within = _in_frame_of(volume, points)
+    return markers_from(volume) if within is None else markers_given(within)
+
+
+def _in_frame_of(volume: Volume, points: Points | None) -> Points | None:
+    """Return the points in the scan's frame; those of another one are refused."""
     if points is None:
-        return markers_from(volume)
+        return None
     if points.frame is not None and volume.grid.frame is not None and points.frame != volume.grid.frame:
         raise FrameMismatchError(
             f"the points lie in the frame '{points.frame}', their scan in '{volume.grid.frame}'",
             remedy="give points marked in the same scan",
         )
-    return markers_given(points.in_frame(volume.grid.frame))
+    return points.in_frame(volume.grid.frame)
 
 
 def _body_centre(

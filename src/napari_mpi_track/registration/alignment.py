@@ -60,6 +60,10 @@ class Alignment:
         Points known to be the same places that took no part, where a person gave some: the error measured there.
     measured_at
         When the moving scan (or the phantom, of a bed's transform) was acquired, ISO 8601; ``None`` if not known.
+    ray
+        Where a projection took part, the unit LPS vector of the fixed frame that it looks along, shape (3,): of depth
+        along it and of turns out of its plane nothing is known, and every error here is one within the plane.
+        ``None`` in 3-D.
     seconds
         Time it took.
     warnings
@@ -78,6 +82,7 @@ class Alignment:
     fiducials: FiducialEvidence | None = None
     landmarks: LandmarkEvidence | None = None
     measured_at: str | None = None
+    ray: NDArray[np.float64] | None = None
     seconds: float | None = None
     warnings: tuple[str, ...] = ()
 
@@ -89,6 +94,8 @@ class Alignment:
             if covariance.shape != (6, 6) or not np.all(np.isfinite(covariance)):
                 raise AlignmentError("the error of an alignment needs a finite 6x6 covariance")
             object.__setattr__(self, "error_covariance", frozen(covariance))
+        if self.ray is not None:
+            object.__setattr__(self, "ray", frozen(np.asarray(self.ray, dtype=np.float64).reshape(3).copy()))
         object.__setattr__(self, "warnings", tuple(self.warnings))
 
     __getstate__ = get_state
@@ -97,7 +104,7 @@ class Alignment:
     def target_error_mm(self, points_mm: ArrayLike) -> NDArray[np.float64]:
         """Return the expected root mean square error in mm, shape (n,), at points (LPS mm, fixed frame, (n, 3)).
 
-        NaN where the alignment's error is not known.
+        Of a projection it is the error within its plane. NaN where the alignment's error is not known.
         """
         points = np.atleast_2d(np.asarray(points_mm, dtype=np.float64))
         if self.error_covariance is None:
@@ -182,12 +189,24 @@ def chain(outer: Alignment, inner: Alignment) -> Alignment:
         error_covariance=covariance,
         centre_mm=inner.centre_mm,
         fiducials=_only(inner.fiducials, outer.fiducials),
+        measured_at=outer.measured_at,
+        ray=_ray_of(outer, inner),
         seconds=(inner.seconds or 0.0) + (outer.seconds or 0.0),
         warnings=warnings,
     )
     if covariance is None:
         return whole
     return replace(whole, expected_target_error_mm=float(whole.target_error_mm(whole.centre_mm)[0]))
+
+
+def _ray_of(outer: Alignment, inner: Alignment) -> NDArray[np.float64] | None:
+    """Return the ray of the chain in the frame it starts from: what one step sees of a plane, the chain does."""
+    if inner.ray is not None or outer.ray is None:
+        return inner.ray
+    forward = inner.moving_from_fixed
+    middle, _ = forward.search_back(outer.centre_mm)
+    carried = np.linalg.inv(forward.jacobian(middle)) @ outer.ray
+    return np.asarray(carried / np.linalg.norm(carried))
 
 
 def _wider(first: str, second: str) -> str:
@@ -262,6 +281,7 @@ def _as_json(alignment: Alignment, transform_name: str) -> dict[str, Any]:
         "fiducials": _fiducials_as_json(alignment.fiducials),
         "landmarks": _landmarks_as_json(alignment.landmarks),
         "measured_at": alignment.measured_at,
+        "ray": None if alignment.ray is None else alignment.ray.tolist(),
         "seconds": _finite(alignment.seconds),
         "warnings": list(alignment.warnings),
     }
@@ -358,6 +378,7 @@ def _fields(stated: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: stated[name] for name in names},
         "measured_at": stated.get("measured_at"),
+        "ray": stated.get("ray"),
         "images": _images_from_json(stated.get("images")),
         "fiducials": _fiducials_from_json(stated),
         "landmarks": _landmarks_from_json(stated),
