@@ -122,6 +122,7 @@ def example_analysis(subject: str = "m01", day: float = 1.0, seconds: float | No
         here,
         here,
         None,
+        compared=((example_volume(Modality.MR, seed=9, frame="anatomy"), example_volume(frame="mpi")),),
     )
 
 

@@ -77,13 +77,14 @@ def example_results() -> StudyResults:
     return StudyResults(measured, retention, decay, budget, (alignment,), example_calibration())
 
 
-def page_of(study: Study, results: StudyResults, **told: Any) -> Checked:
+def page_of(study: Study, results: StudyResults, further: dict[str, bytes] | None = None, **told: Any) -> Checked:
     provenance = provenance_of(
         study, InputHashes(study), seeds={"registration": 0}, overrides=told.get("overrides", [])
     )
     figures = {
         "calibration.svg": b"<svg/>", "overlay_m01_day1_MPI.png": b"png", "overlay_m01_day1_MPI.svg": b"<svg/>",
         "decay_m01.svg": b"<svg/>", "retention.svg": b"<svg/>", "budget_MPI.svg": b"<svg/>",
+        **(further or {}),
     }  # fmt: skip
     return Checked(report_page(study, results, figures, told.get("failures", ()), told.get("warnings", ()), provenance))
 

@@ -15,6 +15,7 @@ from napari_mpi_track.errors import AlignmentError, OutputError, OutputExistsErr
 from napari_mpi_track.longitudinal.analysis import TimepointAnalysis
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.report import run
+from napari_mpi_track.report.alignment_evidence import AlignmentEvidence
 from napari_mpi_track.report.overlay import Overlay
 from napari_mpi_track.report.results import StudyResults
 from napari_mpi_track.report.run import run_study
@@ -49,6 +50,7 @@ def analyses(monkeypatch: pytest.MonkeyPatch) -> Analyses:
     stand_in = Analyses()
     monkeypatch.setattr(run, "analyse_timepoint", stand_in)
     monkeypatch.setattr(run, "draw_all", names_for_pictures)
+    monkeypatch.setattr(run, "alignment_evidence", evidence_without_picture)
     return stand_in
 
 
@@ -65,6 +67,10 @@ def names_for_pictures(
 ) -> dict[str, bytes]:
     told = [f"{overlay.subject} {overlay.day} {overlay.views[0].signal.sum():.9g}" for overlay in overlays]
     return {"retention.svg": "\n".join([*told, str(len(results.retention))]).encode()}
+
+
+def evidence_without_picture(name: str, *_scans: Any, **_told: Any) -> AlignmentEvidence:
+    return AlignmentEvidence(name, (("method", "fiducials, rigid"),), (), b"")
 
 
 @pytest.fixture
@@ -96,7 +102,9 @@ def test_a_run_writes_everything_and_leaves_nothing_else(
         assert (tmp_path / "out" / row["transform"]).is_file()
     figures = {entry.name for entry in (tmp_path / "out" / "figures").iterdir()}
     stems = ["calibration", "retention", "decay_m01", "budget_MPI", *(f"overlay_m01_day{d}_MPI" for d in (0, 1, 3, 7))]
-    assert figures == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "png")}
+    evidence = {f"alignment_m01_day{d}_MPI_to_anatomy.jpg" for d in (0, 1, 3, 7)}
+    assert figures == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "png")} | evidence
+    assert (tmp_path / "out" / "report.html").read_text().count("data:image/jpeg") == 4
     for name, content in contents(tmp_path / "out").items():
         # Neither machine nor clock: the same study gives the same bytes wherever and whenever it is run.
         assert str(tmp_path).encode() not in content, name

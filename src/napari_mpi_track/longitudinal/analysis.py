@@ -50,6 +50,8 @@ class TimepointAnalysis:
         Rows of measurements.csv, alignments.csv and budget.csv.
     saved_alignments
         Every alignment that was made, by the name of its file.
+    compared
+        The fixed and the moving scan of every one of them, in the same order.
     warnings
         What is not sure, one sentence each.
     failures
@@ -81,6 +83,7 @@ class TimepointAnalysis:
     pet_from_anatomy: Transform | None
     notes: tuple[str, ...] = ()
     overridden: tuple[str, ...] = ()
+    compared: tuple[tuple[Volume, Volume], ...] = ()
     further: tuple[FurtherScan, ...] = ()
 
 
@@ -157,6 +160,7 @@ def analyse_timepoint(
         _map(scene.pet_from_anatomy, scene.anatomy, scene.pet),
         rows.notes,
         overridden,
+        scene.compared,
         further,
     )
 

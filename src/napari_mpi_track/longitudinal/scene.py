@@ -44,6 +44,8 @@ class Scene:
         What is not sure, one sentence each.
     failures
         What was asked for and could not be had, one sentence each.
+    compared
+        The fixed and the moving scan of every alignment in ``saved``, in its order.
     """
 
     mpi: Volume | None
@@ -58,6 +60,7 @@ class Scene:
     saved: tuple[tuple[str, Alignment], ...]
     warnings: tuple[str, ...]
     failures: tuple[str, ...]
+    compared: tuple[tuple[Volume, Volume], ...] = ()
 
     @property
     def mpi_from_organs(self) -> Alignment | None:
@@ -129,6 +132,7 @@ class _SceneSetter:
         self.should_stop = should_stop
         self.rows: list[AlignmentRow] = []
         self.saved: list[tuple[str, Alignment]] = []
+        self.compared: list[tuple[Volume, Volume]] = []
         self.mpi: Volume | None = None
         self.warnings: list[str] = []
         self.failures: list[str] = []
@@ -161,6 +165,7 @@ class _SceneSetter:
             tuple(self.saved),
             tuple(self.warnings),
             tuple(self.failures),
+            tuple(self.compared),
         )
 
     def _read(
@@ -206,7 +211,7 @@ class _SceneSetter:
         alignment = align(
             drawn_anatomy, anatomy, method="intensity", should_stop=self.should_stop, progress=self._part(0.1, 0.3)
         )
-        self._record(alignment, "anatomy", f"anatomy of day {drawn.day:g}")
+        self._record(alignment, "anatomy", f"anatomy of day {drawn.day:g}", (drawn_anatomy, anatomy))
         return organs, alignment
 
     def _align_mpi(self, anatomy: Volume, mpi: Volume) -> tuple[Alignment, Points | None]:
@@ -223,7 +228,7 @@ class _SceneSetter:
                 should_stop=self.should_stop,
                 progress=self._part(0.3, 0.5),
             )
-        self._record(alignment, "MPI", "anatomy")
+        self._record(alignment, "MPI", "anatomy", (anatomy, mpi))
         paired = None if alignment.fiducials is None else alignment.fiducials.moving
         return alignment, paired or self._given_points(self.timepoint.mpi_fiducials, mpi)
 
@@ -250,12 +255,13 @@ class _SceneSetter:
         except (AlignmentError, UnreadableScanError) as error:
             self.failures.append(f"PET: {error}")
             return None, None
-        self._record(alignment, "PET", "anatomy")
+        self._record(alignment, "PET", "anatomy", (anatomy, pet))
         return pet, alignment
 
-    def _record(self, alignment: Alignment, moving: str, fixed: str) -> None:
+    def _record(self, alignment: Alignment, moving: str, fixed: str, scans: tuple[Volume, Volume]) -> None:
         name = f"{self.subject.id}_day{self.timepoint.day:g}_{moving}_to_{fixed}".replace(" ", "-")
         self.saved.append((name, alignment))
+        self.compared.append(scans)
         self.warnings += [f"{moving} to {fixed}: {warning}" for warning in alignment.warnings]
         self.rows.append(
             AlignmentRow(

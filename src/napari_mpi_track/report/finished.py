@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, Measurement
 from napari_mpi_track.quantification.estimate import Estimate
+from napari_mpi_track.report.alignment_evidence import AlignmentEvidence
 from napari_mpi_track.report.overlay import Overlay, View
 from napari_mpi_track.report.units import SignalUnits
 from napari_mpi_track.writers.whole import whole_file
 
-_SCHEMA = 3
+_SCHEMA = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +26,8 @@ class FinishedTimepoint:
     """Rows, pictures and transforms of one timepoint: small, and all that the rest of a run needs of it.
 
     ``failures`` is what was asked for and could not be measured, one sentence each; ``transforms`` are files' bytes
-    by name; ``units`` those of the scans' signal, by modality; ``notes`` and ``overridden`` as in the analysis.
+    by name; ``units`` those of the scans' signal, by modality; ``notes`` and ``overridden`` as in the analysis;
+    ``evidence`` that of every alignment, its pictures drawn.
     """
 
     subject: str
@@ -40,6 +42,7 @@ class FinishedTimepoint:
     units: Mapping[str, SignalUnits] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     overridden: tuple[str, ...] = ()
+    evidence: tuple[AlignmentEvidence, ...] = ()
 
 
 def keep(finished: FinishedTimepoint, key: str, folder: Path) -> None:
@@ -59,6 +62,7 @@ def keep(finished: FinishedTimepoint, key: str, folder: Path) -> None:
         "units": {modality: asdict(units) for modality, units in finished.units.items()},
         "notes": list(finished.notes),
         "overridden": list(finished.overridden),
+        "evidence": [_evidence(entry, f"{at}", arrays) for at, entry in enumerate(finished.evidence)],
     }
     for at, (name, content) in enumerate(finished.transforms.items()):
         document["transforms"][name] = f"transform{at}"  # type: ignore[index]
@@ -104,6 +108,7 @@ def _finished(document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -
         {modality: SignalUnits(**units) for modality, units in document["units"].items()},
         tuple(document["notes"]),
         tuple(document["overridden"]),
+        tuple(_evidence_from(entry, arrays) for entry in document["evidence"]),
     )
 
 
@@ -119,6 +124,16 @@ def _row(row: Any) -> dict[str, Any]:
 def _measurement(values: dict[str, Any]) -> Measurement:
     signal = values.pop("signal", None)
     return Measurement(**values, signal=None if signal is None else Estimate(**signal))
+
+
+def _evidence(entry: AlignmentEvidence, number: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    arrays[f"evidence{number}"] = np.frombuffer(entry.picture, dtype=np.uint8)
+    return {"name": entry.name, "facts": entry.facts, "trace": entry.trace, "picture": f"evidence{number}"}
+
+
+def _evidence_from(told: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> AlignmentEvidence:
+    facts = tuple((name, value) for name, value in told["facts"])
+    return AlignmentEvidence(told["name"], facts, tuple(told["trace"]), arrays[told["picture"]].tobytes())
 
 
 def _overlay(overlay: Overlay, prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:

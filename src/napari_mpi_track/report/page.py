@@ -7,6 +7,7 @@ from typing import Any
 from napari_mpi_track.longitudinal.study import Study
 from napari_mpi_track.report.figures import organ_colour
 from napari_mpi_track.report.methods_text import NOT_VIABILITY, methods_paragraph
+from napari_mpi_track.report.page_alignment import alignment_blocks
 from napari_mpi_track.report.page_facts import (
     Facts,
     calibration_facts,
@@ -31,6 +32,9 @@ from napari_mpi_track.report.pictures import overlay_file
 from napari_mpi_track.report.results import Failure, StudyResults
 from napari_mpi_track.report.tables import NOT_ORGANS
 
+_WANTED_KINDS = {"overlay": "png", "alignment": "jpg"}
+_MEDIA = {"png": "image/png", "jpg": "image/jpeg", "svg": "image/svg+xml"}
+
 
 def report_page(
     study: Study,
@@ -47,7 +51,7 @@ def report_page(
     study, results
         What was asked, and what came of it.
     figures
-        Bytes by file name; curves are taken as SVG, overlays as PNG.
+        Bytes by file name; curves are taken as SVG, overlays as PNG, alignments as JPEG.
     failures, warnings
         What is missing or not sure.
     provenance
@@ -99,9 +103,8 @@ def _images(figures: Mapping[str, bytes]) -> dict[str, str]:
     images = {}
     for file, content in figures.items():
         name, _, kind = file.rpartition(".")
-        if kind == ("png" if name.startswith("overlay") else "svg"):
-            media = "image/png" if kind == "png" else "image/svg+xml"
-            images[name] = f"data:{media};base64,{b64encode(content).decode()}"
+        if kind == _WANTED_KINDS.get(name.partition("_")[0], "svg"):
+            images[name] = f"data:{_MEDIA[kind]};base64,{b64encode(content).decode()}"
     return images
 
 
@@ -131,6 +134,7 @@ def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) ->
         "calibration_warnings": () if calibration is None else calibration.weak_points,
         "signal_facts": signal_facts(study, results),
         "alignments": [alignment_row(row) for row in results.alignments],
+        "evidence": alignment_blocks(results.alignments, results.evidence, images),
         "pictures": _pictures(study, images),
         "reference_words": reference_words(study),
         "retention": retention_tables(results.retention),

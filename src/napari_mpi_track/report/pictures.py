@@ -32,6 +32,11 @@ def overlay_file(subject: str, day: float, modality: str) -> str:
     return file_name("overlay", subject, f"day{day:g}", modality)
 
 
+def evidence_file(transform: str) -> str:
+    """Return the name of the file of one alignment's pictures, by its transform's, without ending."""
+    return file_name("alignment", transform)
+
+
 def draw_all(study: Study, results: StudyResults, overlays: Sequence[Overlay], team: Workers) -> dict[str, bytes]:
     """Return all figures of a study as SVG and PNG, by file name, sorted.
 

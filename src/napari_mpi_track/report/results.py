@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 
 from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
 from napari_mpi_track.quantification.calibration import Calibration
+from napari_mpi_track.report.alignment_evidence import AlignmentEvidence
 from napari_mpi_track.report.units import SignalUnits, usual_units
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyResults:
-    """The rows of every table of a study, in the tables' order, its calibration where there is one, and units."""
+    """The rows of every table of a study, in the tables' order, its calibration where there is one, and units.
+
+    ``evidence`` is that of the alignments, in any order.
+    """
 
     measurements: tuple[Measurement, ...] = ()
     retention: tuple[RetentionRow, ...] = ()
@@ -19,6 +23,7 @@ class StudyResults:
     alignments: tuple[AlignmentRow, ...] = ()
     calibration: Calibration | None = None
     units: Mapping[str, SignalUnits] = field(default_factory=dict)
+    evidence: tuple[AlignmentEvidence, ...] = ()
 
     def units_of(self, modality: str) -> SignalUnits:
         """Return the units of a modality's scans, as the scans state them where there are any."""

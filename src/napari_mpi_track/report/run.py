@@ -14,11 +14,12 @@ from napari_mpi_track.longitudinal.conditions import idle_overrides, study_calib
 from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.registration.alignment import Alignment, save_alignment
+from napari_mpi_track.report.alignment_evidence import AlignmentEvidence, alignment_evidence
 from napari_mpi_track.report.finished import FinishedTimepoint, find_finished, keep
 from napari_mpi_track.report.output_place import OutputPlace
 from napari_mpi_track.report.overlay import Overlay, overlay_of
 from napari_mpi_track.report.page import report_page
-from napari_mpi_track.report.pictures import draw_all
+from napari_mpi_track.report.pictures import draw_all, evidence_file
 from napari_mpi_track.report.provenance import InputHashes, provenance_of, timepoint_key
 from napari_mpi_track.report.results import Failure, StudyResults
 from napari_mpi_track.report.rounding import rounded
@@ -128,6 +129,7 @@ def _run_into(
         tell(_TIMEPOINTS_PART + 0.02, "drawing figures")
         overlays = [overlay for timepoint in finished for overlay in timepoint.overlays]
         figures = draw_all(study, results, overlays, team)
+    figures |= {f"{evidence_file(entry.name)}.jpg": entry.picture for entry in results.evidence}
     tell(0.98, "writing the report")
     provenance = provenance_of(
         study,
@@ -165,6 +167,7 @@ def _results(study: Study, finished: Sequence[FinishedTimepoint]) -> tuple[Study
         tuple(row for timepoint in finished for row in timepoint.alignments),
         study_calibration(study),
         _units(finished),
+        tuple(entry for timepoint in finished for entry in timepoint.evidence),
     )
     idle = idle_overrides(study, [text for timepoint in finished for text in timepoint.overridden])
     return results, tuple(dict.fromkeys((*_told_once(finished, "warnings"), *analysis.warnings, *idle)))
@@ -278,6 +281,7 @@ def measure_timepoint(
         {str(scan.modality): units_of(scan) for scan in _scans(analysis)},
         analysis.notes,
         analysis.overridden,
+        _evidence(analysis, subject, timepoint),
     )
 
 
@@ -327,6 +331,21 @@ def _overlays(analysis: TimepointAnalysis, subject: Subject, timepoint: Timepoin
         if entry.from_anatomy is None
     ]
     return tuple(overlays)
+
+
+def _evidence(analysis: TimepointAnalysis, subject: Subject, timepoint: Timepoint) -> tuple[AlignmentEvidence, ...]:
+    made = zip(analysis.alignments, analysis.saved_alignments, analysis.compared, strict=True)
+    return tuple(
+        alignment_evidence(
+            name,
+            rounded(alignment, _WRITTEN_DIGITS),
+            fixed,
+            moving,
+            title=f"{subject.id}, day {timepoint.day:g}: {row.moving} to {row.fixed}",
+            noise_sd=_noise_sd(analysis.measurements, str(moving.modality)),
+        )
+        for row, (name, alignment), (fixed, moving) in made
+    )
 
 
 def _noise_sd(measurements: Sequence[Measurement], modality: str) -> float | None:
