@@ -27,7 +27,7 @@ STUDY = """\
 schema: 1
 reference: {reference}
 organs: organs.csv
-fluorine: {{reference: capillary, reference_mmol_per_l: 100, spins_per_cell: 3.0e+12, spins_per_cell_sd: {sd}}}
+fluorine: {{capillary: capillary, capillary_mmol_per_l: 100, spins_per_cell: 3.0e+12, spins_per_cell_sd: {sd}}}
 subjects:
   - id: a1
     injection: {{time: 2026-03-01T09:00:00, cells: {cells}}}

@@ -120,13 +120,13 @@ class _FluorineRows:
         """Return what cells are measured against, and how many a voxel must hold to stand out of the noise."""
         seen = self._cells(Estimate(_SEEN * self.noise_sd)).value
         return (
-            f"19F: capillary {self.reference.value:.4g} at {self.given.reference_mmol_per_l:g} mmol/L, noise SD "
+            f"19F: capillary {self.reference.value:.4g} at {self.given.capillary_mmol_per_l:g} mmol/L, noise SD "
             f"{self.noise_sd:.3g}; a voxel of {self.voxel_mm3:.3g} mm3 stands out of the noise from {seen:.2g} cells on"
         )
 
     def _reference(self) -> Estimate:
         """Return the mean signal of the capillary; voxels at its wall hold less than its concentration."""
-        name = self.given.reference
+        name = self.given.capillary
         part = self.raw.occupancy.organs.get(name)
         inside = None if part is None else part.voxel[part.fraction >= _WHOLLY_INSIDE]
         if inside is None or inside.size == 0:
@@ -143,7 +143,7 @@ class _FluorineRows:
         return cells_from_fluorine(
             summed,
             self.reference,
-            spins_per_reference_voxel=self.given.reference_mmol_per_l * self.voxel_mm3 * _SPINS_PER_NMOL,
+            spins_per_reference_voxel=self.given.capillary_mmol_per_l * self.voxel_mm3 * _SPINS_PER_NMOL,
             spins_per_cell=spins,
             session=self.session,
         )
@@ -155,7 +155,7 @@ class _FluorineRows:
             self.blank, organ=organ, organ_volume_mm3=measured.volume_mm3, signal_total=total, signal_total_sd=total_sd,
             signal_mean=measured.mean, signal_max=measured.maximum, flag=";".join(self.raw.flags_of(organ)),
         )  # fmt: skip
-        if organ == self.given.reference:
+        if organ == self.given.capillary:
             return row
         signal, errors = self.corrected.signal_of([organ])
         cells = self._cells(signal / self.voxel_mm3)

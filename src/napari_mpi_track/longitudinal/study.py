@@ -68,8 +68,8 @@ class Fluorine:
     ``noise_sd`` is that of the real and of the imaginary part; ``None`` to measure it outside the organs.
     """
 
-    reference: str
-    reference_mmol_per_l: float
+    capillary: str
+    capillary_mmol_per_l: float
     spins_per_cell: float
     spins_per_cell_sd: float = 0.0
     noise_sd: float | None = None

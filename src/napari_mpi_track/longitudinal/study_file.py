@@ -80,8 +80,8 @@ _STAND_INS: dict[str, Any] = {
     "mpi": ".",
     "pet": ".",
     "spect": ".",
-    "reference": "capillary",
-    "reference_mmol_per_l": 1.0,
+    "capillary": "capillary",
+    "capillary_mmol_per_l": 1.0,
     "spins_per_cell": 1.0,
     "table": ".",
     "curve": ".",
@@ -255,7 +255,7 @@ class _Builder:
             for number, entry in enumerate(subject.timepoints):
                 place: Place = ("subjects", at, "timepoints", number)
                 if entry.fluorine is not None and text.fluorine is None:
-                    self.fault((*place, "fluorine"), "a 19F scan needs the study's 'fluorine: {reference: ...}'")
+                    self.fault((*place, "fluorine"), "a 19F scan needs the study's 'fluorine: {capillary: ...}'")
                 if reference is None and entry.vial is not None:
                     self.fault((*place, "vial"), "a vial needs the study's 'reference_vial: {signal: ...}' beside it")
                 has_signal = entry.signal is not None or (entry.mpi is not None and reference and not reference.organ)

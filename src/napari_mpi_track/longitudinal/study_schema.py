@@ -181,8 +181,8 @@ class FiducialsText(Text):
 class FluorineText(Text):
     """What 19F-MRI is read by."""
 
-    reference: str
-    reference_mmol_per_l: Length
+    capillary: str
+    capillary_mmol_per_l: Length
     spins_per_cell: Length
     spins_per_cell_sd: float = Field(default=0.0, ge=0)
     noise_sd: Length | None = None
