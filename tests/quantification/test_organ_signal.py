@@ -163,15 +163,15 @@ def test_the_sensitivity_to_displacement_is_the_change_measured_again(seed, defo
     spots[tuple(rng.integers(12, 28, (3, 40)))] = rng.uniform(100, 1000, 40)
     scan = Volume(ndimage.gaussian_filter(spots, 2.5), grid)
 
-    def totals(rotvec, shift):
-        turn = Rotation.from_rotvec(rotvec).as_matrix()
+    def totals(rotvec, shift, growth=0.0):
+        turn = np.exp(growth) * Rotation.from_rotvec(rotvec).as_matrix()
         step = Transform.from_parts(turn, middle - turn @ middle + shift, FRAME, FRAME)
         occupancy = measure_occupancy(organs, grid, mpi_from_organs @ step, samples_per_axis=6)
         return measure_organs(scan, occupancy, WHITE).totals()
 
     occupancy = measure_occupancy(organs, grid, mpi_from_organs, samples_per_axis=6)
     slopes = displacement_sensitivity(scan, occupancy, mpi_from_organs, middle)
-    assert slopes.shape == (2, 6)
+    assert slopes.shape == (2, 7)
     measured = np.zeros((2, 6))
     for column in columns:
         step = np.zeros(6)
@@ -183,6 +183,8 @@ def test_the_sensitivity_to_displacement_is_the_change_measured_again(seed, defo
         scale = np.abs(measured[:, kind]).max()
         tried = [column for column in range(6)[kind] if column in columns]
         np.testing.assert_allclose(slopes[:, tried], measured[:, tried], atol=0.05 * scale)
+    grown = (totals(np.zeros(3), np.zeros(3), 0.02) - totals(np.zeros(3), np.zeros(3), -0.02)) / 0.04
+    np.testing.assert_allclose(slopes[:, 6], grown, atol=0.05 * np.abs(grown).max())
 
 
 def test_a_displacement_does_not_change_an_evenly_lit_scan():
@@ -190,7 +192,9 @@ def test_a_displacement_does_not_change_an_evenly_lit_scan():
     occupancy = measure_occupancy(organs, grid)
     scan = Volume(np.full(grid.shape, 3.0), grid)
     slopes = displacement_sensitivity(scan, occupancy, Transform.identity(FRAME, FRAME), np.zeros(3))
-    np.testing.assert_allclose(slopes, 0.0, atol=1e-12)
+    np.testing.assert_allclose(slopes[:, :6], 0.0, atol=1e-12)
+    # Only growth takes in more: three times its part of the volume.
+    np.testing.assert_allclose(slopes[:, 6], 3 * measure_organs(scan, occupancy, WHITE).totals(), rtol=1e-9)
 
 
 @given(seeds())

@@ -303,4 +303,5 @@ def _alignment_covariance(
     way, centre = scan_from_organs.moving_from_fixed, scan_from_organs.centre_mm
     pull = displacement_sensitivity(scan, occupancy, way, centre)
     pull[[is_marker(name) for name in occupancy.organs]] = 0
+    pull = pull[:, : len(scan_from_organs.error_covariance)]
     return np.asarray(pull @ scan_from_organs.error_covariance @ pull.T)

@@ -47,7 +47,8 @@ class Alignment:
         How far to trust it, and why, in one sentence.
     error_covariance
         6x6 covariance of a small movement of the fixed frame: rotation vector (rad) about ``centre_mm``, then
-        translation (mm). ``None`` where the error is not known.
+        translation (mm). 7x7 where a scale was found as well: then its relative error, about ``centre_mm`` too.
+        ``None`` where the error is not known.
     centre_mm
         LPS point of the fixed frame, mm, shape (3,), that rotations of the error turn about.
     expected_target_error_mm
@@ -91,8 +92,8 @@ class Alignment:
         object.__setattr__(self, "centre_mm", frozen(np.asarray(self.centre_mm, dtype=np.float64).reshape(3).copy()))
         if self.error_covariance is not None:
             covariance = np.asarray(self.error_covariance, dtype=np.float64)
-            if covariance.shape != (6, 6) or not np.all(np.isfinite(covariance)):
-                raise AlignmentError("the error of an alignment needs a finite 6x6 covariance")
+            if covariance.shape not in ((6, 6), (7, 7)) or not np.all(np.isfinite(covariance)):
+                raise AlignmentError("the error of an alignment needs a finite 6x6 covariance (7x7 with a scale)")
             object.__setattr__(self, "error_covariance", frozen(covariance))
         if self.ray is not None:
             object.__setattr__(self, "ray", frozen(np.asarray(self.ray, dtype=np.float64).reshape(3).copy()))
@@ -109,7 +110,7 @@ class Alignment:
         points = np.atleast_2d(np.asarray(points_mm, dtype=np.float64))
         if self.error_covariance is None:
             return np.full(len(points), np.nan)
-        moves = movement_jacobian(points - self.centre_mm)
+        moves = movement_jacobian(points - self.centre_mm)[:, :, : len(self.error_covariance)]
         variance = np.einsum("nij,jk,nik->n", moves, self.error_covariance, moves)
         return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
 
@@ -128,26 +129,27 @@ class Alignment:
             )
         values, axes = np.linalg.eigh(self.error_covariance)
         spread = axes * np.sqrt(np.maximum(values, 0.0))
-        normal = np.random.default_rng(seed).standard_normal((count, 6))
+        normal = np.random.default_rng(seed).standard_normal((count, len(values)))
         return [self._moved(spread @ z) for z in normal]
 
     def _moved(self, movement: NDArray[np.float64]) -> Transform:
-        """Return the transform of a fixed frame moved by (rotation vector, translation) about ``centre_mm``."""
-        rotation = rotation_from_vector(movement[:3])
-        first = Transform.from_parts(rotation, self.centre_mm - rotation @ self.centre_mm + movement[3:])
+        """Return the transform of a fixed frame moved by (rotation vector, translation[, scale]) about its centre."""
+        linear = rotation_from_vector(movement[:3]) * np.exp(movement[6:].sum())
+        first = Transform.from_parts(linear, self.centre_mm - linear @ self.centre_mm + movement[3:6])
         return self.moving_from_fixed.preceded_by(first)
 
 
 def movement_jacobian(arms_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how points move with (rotation vector, translation): shape (n, 3, 6), for arms (n, 3) from the centre."""
+    """Return how points move with (rotation vector, translation, scale), shape (n, 3, 7), arms (n, 3) from the centre."""
     arms = np.atleast_2d(arms_mm)
     x, y, z = arms[:, 0], arms[:, 1], arms[:, 2]
-    jacobian = np.zeros((len(arms), 3, 6))
+    jacobian = np.zeros((len(arms), 3, 7))
     # A small rotation w moves an arm a by w x a = -[a]x w.
     jacobian[:, 0, 1], jacobian[:, 0, 2] = z, -y
     jacobian[:, 1, 0], jacobian[:, 1, 2] = -z, x
     jacobian[:, 2, 0], jacobian[:, 2, 1] = y, -x
     jacobian[:, [0, 1, 2], [3, 4, 5]] = 1.0
+    jacobian[:, :, 6] = arms
     return jacobian
 
 
@@ -176,8 +178,10 @@ def chain(outer: Alignment, inner: Alignment) -> Alignment:
     warnings = tuple(dict.fromkeys((*inner.warnings, *outer.warnings)))
     if inner.error_covariance is not None and outer.error_covariance is not None:
         carried = _carried_back(outer, inner)
-        covariance = inner.error_covariance + carried @ outer.error_covariance @ carried.T
+        covariance = carried @ _with_scale(outer.error_covariance) @ carried.T + _with_scale(inner.error_covariance)
         covariance = (covariance + covariance.T) / 2
+        if not covariance[6, 6]:
+            covariance = covariance[:6, :6]
     worst = max(inner, outer, key=lambda a: _BEST_FIRST.index(a.verdict))
     rigid = inner.model == outer.model == "rigid"
     whole = Alignment(
@@ -219,18 +223,25 @@ def _only(first: FiducialEvidence | None, second: FiducialEvidence | None) -> Fi
 
 
 def _carried_back(outer: Alignment, inner: Alignment) -> NDArray[np.float64]:
-    """Return the 6x6 that carries a movement of ``inner``'s moving frame back into its fixed frame and centre."""
+    """Return the 7x7 that carries a movement of ``inner``'s moving frame back into its fixed frame and centre."""
     forward = inner.moving_from_fixed
     # A deformed step carries a small movement as its own slope at the middle does.
     middle, _ = forward.search_back(outer.centre_mm)
     linear = np.linalg.inv(forward.jacobian(middle))
     rotation = linear / np.cbrt(np.linalg.det(linear))
     arm = inner.centre_mm - middle
-    carried = np.zeros((6, 6))
+    carried = np.zeros((7, 7))
     carried[:3, :3] = rotation
-    carried[3:, 3:] = linear
-    carried[3:, :3] = movement_jacobian(arm)[0, :, :3] @ rotation
+    carried[3:6, 3:6] = linear
+    carried[3:6, :3] = movement_jacobian(arm)[0, :, :3] @ rotation
+    carried[3:6, 6] = arm
+    carried[6, 6] = 1.0
     return carried
+
+
+def _with_scale(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the 7x7 covariance, the scale's error 0 where there is none."""
+    return np.pad(covariance, (0, 7 - len(covariance)))
 
 
 def save_alignment(alignment: Alignment, path: str | Path, overwrite: bool = False) -> None:
