@@ -44,16 +44,36 @@ def bones() -> list[tuple[str, tuple[float, float, float], tuple[float, float, f
     return [*spine, *legs, *knees, *skull]
 
 
+# name: uptake in PET where it is not that of the body, 1
+UPTAKE = {
+    "head": 1.2, "lung left": 0.5, "lung right": 0.5, "heart": 6.0, "liver": 2.5, "stomach": 1.5, "spleen": 3.0,
+    "kidney left": 5.0, "kidney right": 5.0, "bladder": 12.0, "tumour": 5.0, "vertebra": 2.0, "leg": 1.5, "brain": 4.0,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Mouse:
-    """One animal in one pose."""
+    """One animal in one pose; ``anatomy`` lists its parts as ``SOFT`` does."""
 
     scanner_from_body: Transform
     markers_mm: np.ndarray
+    anatomy: tuple = ()
     marker_radius_mm: float = 0.8
     marker_hu: float = 2000.0
     marker_mr: float = 1500.0
     marker_tracer: float = 60.0
+
+    @property
+    def parts(self) -> list:
+        return list(self.anatomy) or [*SOFT, *bones()]
+
+    def pet(self, grid: Grid, seed: int, fwhm_mm: float = 1.2, noise: float = 0.1) -> Volume:
+        """Uptake of every organ, blurred; noise of a part ``noise`` of the body's value, and of its root above it."""
+        shapes = [(c, r, UPTAKE.get(name, 1.0)) for name, c, r, _, _, _ in self.parts]
+        picture = gaussian(fwhm_mm).blur(self._paint(grid, shapes, 0.0), grid)
+        white = np.random.default_rng(seed).standard_normal(grid.shape)
+        picture = picture + noise * np.sqrt(np.maximum(picture, 0.02)) * white
+        return Volume(np.maximum(picture, 0).astype(np.float32), grid, Modality.PET, "Bq/mL")
 
     def _paint(self, grid: Grid, values: list[tuple[tuple, tuple, float]], background: float) -> np.ndarray:
         picture = np.full(grid.shape, background, dtype=np.float32)
@@ -80,14 +100,14 @@ class Mouse:
         return picture
 
     def ct(self, grid: Grid, seed: int, noise: float = 40.0) -> Volume:
-        shapes = [(c, r, hu) for _, c, r, hu, _, _ in [*SOFT, *bones()]]
+        shapes = [(c, r, hu) for _, c, r, hu, _, _ in self.parts]
         shapes += [(tuple(m), (self.marker_radius_mm,) * 3, self.marker_hu) for m in self.markers_mm]
         picture = self._paint(grid, shapes, -1000.0)
         picture += np.random.default_rng(seed).normal(0, noise, picture.shape)
         return Volume(np.round(picture).astype(np.int16), grid, Modality.CT, "HU")
 
     def mr(self, grid: Grid, seed: int, noise: float = 15.0) -> Volume:
-        shapes = [(c, r, mr) for _, c, r, _, mr, _ in [*SOFT, *bones()]]
+        shapes = [(c, r, mr) for _, c, r, _, mr, _ in self.parts]
         shapes += [(tuple(m), (self.marker_radius_mm,) * 3, self.marker_mr) for m in self.markers_mm]
         picture = self._paint(grid, shapes, 0.0)
         rng = np.random.default_rng(seed)
