@@ -163,7 +163,19 @@ def test_fit_finds_the_half_life_of_an_exponential_per_curve(tmp_path):
 
 
 def test_every_command_has_an_example_in_its_help(capsys):
-    for command in ("info", "convert", "align", "apply", "segment", "calibrate", "count", "quantify", "fit", "run"):
+    for command in (
+        "info",
+        "convert",
+        "align",
+        "check",
+        "apply",
+        "segment",
+        "calibrate",
+        "count",
+        "quantify",
+        "fit",
+        "run",
+    ):
         run([command, "--help"])
         assert f"Example: mpi-track {command}" in " ".join(capsys.readouterr().out.split())
 

@@ -7,19 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_mpi_track.cli.options import (
-    AsJson,
-    ModalityOption,
-    Overwrite,
-    ProgressLine,
-    note,
-    print_json,
-    read_one,
+from napari_mpi_track.cli.evidence import (
+    EvidenceFolder,
+    FixedLandmarks,
+    FixedModality,
+    FixedSeries,
+    MovingLandmarks,
+    require_evidence_absent,
+    require_landmark_pair,
+    tell,
+    with_landmarks,
+    write_evidence,
 )
+from napari_mpi_track.cli.options import AsJson, ModalityOption, Overwrite, ProgressLine, read_one
 from napari_mpi_track.imaging.volume import Modality
 
-FixedSeries = Annotated[int | None, typer.Option("--fixed-series", min=1, help="Number of the volume in FIXED.")]
-FixedModality = Annotated[Modality | None, typer.Option("--fixed-modality", help="What made FIXED.")]
 FixedUnit = Annotated[str | None, typer.Option("--fixed-unit", help="Unit of FIXED, where the file does not say.")]
 FixedSpacing = Annotated[str | None, typer.Option("--fixed-spacing-mm", help="Spacing of FIXED, likewise.")]
 
@@ -52,6 +54,9 @@ def align(
     fixed_mask: Annotated[Path | None, typer.Option("--fixed-mask", help="Labels: where to compare images.")] = None,
     initial: Annotated[Path | None, typer.Option("--initial", help="Transform to start from.")] = None,
     resampled: Annotated[Path | None, typer.Option("--resampled", help="Also write MOVING on FIXED's grid.")] = None,
+    fixed_landmarks: FixedLandmarks = None,
+    moving_landmarks: MovingLandmarks = None,
+    evidence: EvidenceFolder = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the sampling.")] = 0,
     series: Annotated[int | None, typer.Option("--series", min=1, help="Number of the volume in MOVING.")] = None,
     modality: Annotated[Modality | None, typer.Option("--modality", help="What made MOVING.")] = None,
@@ -78,6 +83,8 @@ def align(
     for path in (out, resampled):
         if path is not None:
             require_absent(path, overwrite)
+    require_landmark_pair(fixed_landmarks, moving_landmarks)
+    require_evidence_absent(evidence, overwrite)
     fixed_scan = read_one(fixed, fixed_series, fixed_modality, fixed_unit, fixed_spacing_mm)
     moving_scan = read_one(moving, series, modality, unit, spacing_mm)
     with ProgressLine() as progress:
@@ -93,20 +100,13 @@ def align(
             seed=seed,
             progress=progress,
         )
+    alignment = with_landmarks(alignment, fixed_landmarks, moving_landmarks)
     save_alignment(alignment, out, overwrite)
+    write_evidence(evidence, alignment, fixed_scan, moving_scan, overwrite)
     if resampled is not None:
         shown = resample(moving_scan, alignment.moving_from_fixed, fixed_scan.grid)
         write_volume(replace(shown, is_projection=False), resampled, overwrite=overwrite)
-    if as_json:
-        print_json(_summary(alignment))
-        return
-    for warning in alignment.warnings:
-        note(warning)
-    typer.echo(f"{alignment.verdict}: {alignment.reason}")
-    if alignment.fiducials is not None:
-        typer.echo(f"{len(alignment.fiducials.pairs)} fiducial pairs, {alignment.fiducials.rms_mm:.3g} mm rms")
-    if alignment.expected_target_error_mm is not None:
-        typer.echo(f"expected error at the body's centre {alignment.expected_target_error_mm:.2g} mm")
+    tell(alignment, as_json)
 
 
 def _mask(path: Path, scan: Any) -> Any:
@@ -119,24 +119,6 @@ def _mask(path: Path, scan: Any) -> Any:
             "the mask lies on another grid than FIXED", file=path, remedy="draw it on FIXED, or leave it out"
         )
     return labels.voxels > 0
-
-
-def _summary(alignment: Any) -> dict[str, Any]:
-    images, fiducials = alignment.images, alignment.fiducials
-    return {
-        "method": alignment.method,
-        "model": alignment.model,
-        "metric_before": None if images is None else images.before,
-        "metric_after": None if images is None else images.after,
-        "fiducial_rms_mm": None if fiducials is None else fiducials.rms_mm,
-        "leave_one_out_mm": None if fiducials is None else fiducials.leave_one_out_rms_mm,
-        "expected_target_error_mm": alignment.expected_target_error_mm,
-        "pairs": [] if fiducials is None else fiducials.pairs,
-        "verdict": alignment.verdict,
-        "reason": alignment.reason,
-        "seconds": alignment.seconds,
-        "warnings": alignment.warnings,
-    }
 
 
 def apply(

@@ -6,7 +6,7 @@ import traceback
 import typer
 
 from napari_mpi_track import __version__
-from napari_mpi_track.cli import alignment, curves, organs, receiver, scans, signal, studies, tubes
+from napari_mpi_track.cli import alignment, curves, evidence, organs, receiver, scans, signal, studies, tubes
 from napari_mpi_track.errors import AlignmentRefusedError, MpiTrackError
 
 # Typer carries its own copy of click; its exceptions are reached by the one it shows.
@@ -43,6 +43,7 @@ for _command in (
     scans.info,
     scans.convert,
     alignment.align,
+    evidence.check,
     alignment.apply,
     scans.segment,
     receiver.calibrate_receiver,
