@@ -55,6 +55,56 @@ def test_whatever_the_bend_signals_become_proportional_to_iron(bend):
     np.testing.assert_allclose(straight, straight.mean(), rtol=0.06)
 
 
+@pytest.mark.parametrize(("kink", "slope"), [(600, 0.2), (300, 0.5), (900, 0.1)])
+def test_a_hard_kink_is_followed(kink, slope):
+    def bend(s):
+        return np.where(s < kink, s, kink + slope * (s - kink))
+
+    fit = fit_receiver(X, bend(10 * X) + np.random.default_rng(4).normal(0, 1, X.size))
+    signal = np.linspace(50, 1280, 200)
+    # Readings scatter by 1, which the flat piece turns into 1/slope: some 1 % here. Smooth models are 13 to 19 % off.
+    np.testing.assert_allclose(fit.curve.true(bend(signal)) * 10 / fit.gain, signal, rtol=0.025)
+    assert fit.doubts == ()
+    assert fit.lack_of_fit_p > 0.01
+
+
+def test_what_a_receiver_clips_is_said_and_beyond_its_range():
+    fit = fit_receiver(X, np.minimum(10 * X, 600) + np.random.default_rng(5).normal(0, 1, X.size))
+    assert "the receiver clips: beyond" in fit.doubts[0]
+    assert 590 < fit.curve.valid_to < 600
+    np.testing.assert_allclose(fit.curve.true(np.array([100.0, 500])) * 10 / fit.gain, (100, 500), rtol=0.01)
+    # Of readings of clipped signals half of the noise must not come back as within the range.
+    readings = 600 + np.random.default_rng(6).normal(0, 1, 1000)
+    assert fit.curve.is_beyond_range(readings).mean() > 0.99
+
+
+def test_a_curve_that_misses_the_series_is_used_up_to_there_only():
+    truth = np.where(X == 96, 900.0, 10 * X)
+    fit = fit_receiver(X, truth + np.random.default_rng(7).normal(0, 0.5, X.size), model="linear")
+    assert fit.lack_of_fit_p < 1e-6
+    # One wrong dilution turns the whole line by 1.9 %, and lies 4.5 % beside it itself.
+    assert "misses readings from x = 96 on by up to 5 %" in fit.doubts[0]
+    assert fit.curve.valid_to == pytest.approx(640, abs=1)
+    with pytest.raises(CalibrationError, match="no model fits the series"):
+        fit_receiver(X, 300 * np.sqrt(X), model="linear")
+
+
+def test_without_replicates_it_is_said_that_nothing_tests_the_curve():
+    fit = fit_receiver(X[::3], 10 * X[::3] + np.random.default_rng(8).normal(0, 2, 10))
+    assert fit.lack_of_fit_p is None
+    assert "nothing tests" in fit.doubts[0]
+
+
+@given(st.floats(0.05, 0.99))
+@settings(deadline=None, max_examples=20)
+def test_a_table_cut_short_is_the_same_table(part):
+    table = TabledReceiver((100.0, 200.0, 400.0, 800.0), (95.0, 180.0, 320.0, 500.0))
+    short = table.up_to(part * 500)
+    assert short.valid_to == part * 500
+    readings = np.linspace(0, part * 500, 30)
+    np.testing.assert_allclose(short.true(readings), table.true(readings), rtol=1e-3)
+
+
 def test_aicc_is_that_of_its_definition():
     rng = np.random.default_rng(3)
     y = 10 * X + rng.normal(0, 2, X.size)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_mpi_track.cli.options import AsJson, Overwrite, print_json
+from napari_mpi_track.cli.options import AsJson, Overwrite, note, print_json
 
 
 class ReceiverModel(StrEnum):
@@ -18,6 +18,7 @@ class ReceiverModel(StrEnum):
     RATIONAL = "rational"
     POLYNOMIAL = "polynomial"
     SPLINE = "spline"
+    KINKED = "kinked"
 
 
 def calibrate_receiver(
@@ -33,7 +34,7 @@ def calibrate_receiver(
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit how the receiver saturates from a dilution series: S/(1 + S/S_sat), polynomial or monotone spline.
+    """Fit how the receiver saturates from a dilution series: S/(1 + S/S_sat), polynomial, monotone spline, or kinked.
 
     The curve is what --saturation and a study's `saturation:` take: scans are linearised voxel by voxel with it.
 
@@ -56,9 +57,11 @@ def calibrate_receiver(
     ]
     record = {
         "table": table.name, "samples": fit.n, "gain": fit.gain, "residual_sd": fit.residual_sd,
-        "candidates": candidates,
+        "lack_of_fit_p": fit.lack_of_fit_p, "doubts": list(fit.doubts), "candidates": candidates,
     }  # fmt: skip
     save_saturation(fit.curve, out, overwrite, fit=record)
+    for doubt in fit.doubts:
+        note(doubt)
     if as_json:
         print_json({"model": fit.curve.model, "valid_to": fit.curve.valid_to, **record})
         return

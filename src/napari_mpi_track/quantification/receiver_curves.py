@@ -157,6 +157,12 @@ class TabledReceiver(Receiver):
         beyond = np.maximum(reading - last, 0.0) * self._last_slope()
         return np.asarray(inside + np.minimum(reading, 0.0) + beyond)
 
+    def up_to(self, reading: float) -> "TabledReceiver":
+        """Return the same curve, measured only up to a reading within its table."""
+        # So many points that the cubics between them are those of the whole table.
+        readings = np.linspace(0.0, reading, 65)[1:]
+        return TabledReceiver(tuple(self.true(readings).tolist()), tuple(readings.tolist()))
+
     def _last_slope(self) -> float:
         true, readings = self.true_signals, self.readings
         return (true[-1] - true[-2]) / (readings[-1] - readings[-2])

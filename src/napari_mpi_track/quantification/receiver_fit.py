@@ -11,13 +11,19 @@ from numpy.typing import ArrayLike, NDArray
 from napari_mpi_track.errors import CalibrationError
 from napari_mpi_track.quantification.receiver import Receiver
 from napari_mpi_track.quantification.receiver_curves import LinearReceiver, PolynomialReceiver, TabledReceiver
+from napari_mpi_track.quantification.receiver_kinks import fit_broken_line
+from napari_mpi_track.quantification.receiver_test import judge_receiver
 from napari_mpi_track.quantification.saturation import Saturation
 
-Model = Literal["auto", "linear", "rational", "polynomial", "spline"]
-MODELS: tuple[Model, ...] = ("auto", "linear", "rational", "polynomial", "spline")
+Model = Literal["auto", "linear", "rational", "polynomial", "spline", "kinked"]
+MODELS: tuple[Model, ...] = ("auto", "linear", "rational", "polynomial", "spline", "kinked")
 _NODES = 64
 # Simpler models are kept unless a richer one is better by this much (Burnham & Anderson 2002, section 2.6).
 _CLEARLY_BETTER = 2.0
+# A slope under this part of the first one is clipping: readings there say nothing of the signal.
+_FLAT = 0.02
+# Readings of clipped samples scatter about the limit; they lie beyond what is measured, but for one in a thousand.
+_CLIPPED_SDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,10 @@ class ReceiverFit:
         Of the readings about the curve, in their unit.
     n
         Samples.
+    lack_of_fit_p
+        p-value of the F test of the curve against the means of replicates; ``None`` without replicates.
+    doubts
+        Sentences on what the curve does not do; empty for a curve that passed the test.
     """
 
     curve: Receiver
@@ -54,6 +64,8 @@ class ReceiverFit:
     candidates: tuple[Candidate, ...]
     residual_sd: float
     n: int
+    lack_of_fit_p: float | None = None
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,7 @@ class _Fitted:
     gain: float
     curve: Callable[[], Receiver]
     reading: NDArray[np.float64]
+    doubt: str = ""
 
 
 def fit_receiver(x: ArrayLike, reading: ArrayLike, *, model: Model = "auto") -> ReceiverFit:
@@ -87,7 +100,10 @@ def fit_receiver(x: ArrayLike, reading: ArrayLike, *, model: Model = "auto") -> 
     -----
     Least squares without weights: the curve bends where readings are high, and there they must fit. AICc after Hurvich
     & Tsai 1989 (doi:10.1093/biomet/76.2.297). The spline is quadratic with rising coefficients (Ramsay 1988,
-    doi:10.1214/ss/1177012761).
+    doi:10.1214/ss/1177012761). A receiver that clips has a hard kink, which none of the smooth models can follow
+    (they are up to 30 % off beside it): broken lines of one and two kinks stand among the candidates, and of a flat
+    piece nothing is used. The chosen curve is tested against the means of replicates (Draper & Smith 1998, section
+    2.1); where it misses them, the range it is valid for ends before, and ``doubts`` says so.
     """
     if model not in MODELS:
         raise CalibrationError(f"the model must be one of {', '.join(MODELS)}, got {model!r}")
@@ -115,7 +131,9 @@ def fit_receiver(x: ArrayLike, reading: ArrayLike, *, model: Model = "auto") -> 
     curve, fit = curves[chosen], fits[chosen]
     assert curve is not None
     spread = float(np.sqrt(np.sum((ys - fit.reading) ** 2) / max(xs.size - fit.parameters, 1)))
-    return ReceiverFit(curve, fit.gain, tuple(candidates), spread, xs.size)
+    tested = judge_receiver(curve, xs, ys, fit.reading, fit.parameters)
+    doubts = (*tested.doubts, *([fit.doubt] if fit.doubt else []))
+    return ReceiverFit(tested.curve, fit.gain, tuple(candidates), spread, xs.size, tested.p_value, doubts)
 
 
 def _checked(x: ArrayLike, reading: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -147,7 +165,8 @@ def _aicc(fit: _Fitted, y: NDArray[np.float64]) -> float:
 def _fits(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[_Fitted]:
     levels = np.unique(x[x > 0]).size
     found = [_polynomial(x, y, 1), _rational(x, y), _polynomial(x, y, 2), _polynomial(x, y, 3)]
-    return found + [_spline(x, y, knots) for knots in (1, 2, 3) if levels >= knots + 4]
+    found += [_spline(x, y, knots) for knots in (1, 2, 3) if levels >= knots + 4]
+    return found + [_kinked(x, y, kinks) for kinks in (1, 2) if levels >= 3 * kinks + 2]
 
 
 def _polynomial(x: NDArray[np.float64], y: NDArray[np.float64], degree: int) -> _Fitted:
@@ -219,3 +238,29 @@ def _spline(x: NDArray[np.float64], y: NDArray[np.float64], knots: int) -> _Fitt
 
     description = f"monotone spline with {knots} knot{'s' if knots > 1 else ''}"
     return _Fitted(description, "spline", count - 1, gain, curve, basis(x) @ weights)
+
+
+def _kinked(x: NDArray[np.float64], y: NDArray[np.float64], kinks: int) -> _Fitted:
+    line = fit_broken_line(x, y, kinks)
+    gain, top, reading = line.slopes[0], float(x.max()), line.at(x)
+    # The search for its place makes a kink worth three parameters (Friedman 1991, doi:10.1214/aos/1176347963).
+    parameters = 3 * kinks + 1
+    flat = [at for at, slope in enumerate(line.slopes) if at and slope < _FLAT * gain]
+    scatter = float(np.sqrt(np.sum((y - reading) ** 2) / max(x.size - parameters, 1)))
+    end = line.kinks[flat[0] - 1] if flat else top
+
+    def curve() -> Receiver:
+        if not gain > 0:
+            raise CalibrationError("it does not rise at its foot")
+        limit = float(line.at(np.array([end]))[0])
+        if flat:
+            limit -= min(_CLIPPED_SDS * scatter, 0.5 * limit)
+        if flat and flat[0] == 1:
+            return LinearReceiver(limit)
+        nodes = np.unique(np.concatenate([np.linspace(0.0, end, _NODES + 1)[1:], [k for k in line.kinks if k < end]]))
+        table = TabledReceiver(tuple((gain * nodes).tolist()), tuple(line.at(nodes).tolist()))
+        return table.up_to(limit) if flat else table
+
+    doubt = f"the receiver clips: beyond {line.at(np.array([end]))[0]:.4g} its readings say nothing" if flat else ""
+    name = f"broken line with {kinks} kink{'s' if kinks > 1 else ''}"
+    return _Fitted(name, "kinked", parameters, gain, curve, reading, doubt)
