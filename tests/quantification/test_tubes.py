@@ -98,10 +98,41 @@ def test_rules_keep_different_parts_of_a_tube():
     assert len({t.rule for t in totals.values()}) == 3
     assert len({t.maximum for t in totals.values()}) == 1
     # By hand, from the definition.
-    voxels, seen = volume.voxels.astype(float), estimate_noise(volume)
-    inside = voxels > seen.mean + 0.5 * (voxels.max() - seen.mean)
-    by_hand = (voxels[inside] - seen.mean).sum() * np.prod(SPACING)
+    voxels, background = volume.voxels.astype(float), totals[TubeRule.FRACTION_OF_MAX].background
+    inside = voxels > background + 0.5 * (voxels.max() - background)
+    by_hand = (voxels[inside] - background).sum() * np.prod(SPACING)
     np.testing.assert_allclose(totals[TubeRule.FRACTION_OF_MAX].total, by_hand, rtol=1e-9)
+
+
+def test_tails_of_a_tube_are_no_background():
+    rng = np.random.default_rng(11)
+    shape, level = (1, 100, 110), 7.0
+    bright = 400 * tube((0, 50, 55), 1.0, (1.0, 5.0, 5.0), shape, (1.0, 1.0, 1.0)) * np.pi**3 * 25 / 8
+    found = [
+        measure_tubes([("t", scan(bright + level + noise(rng, shape), (1.0, 1.0, 1.0), is_projection=True))])[0]
+        for _ in range(20)
+    ]
+    backgrounds, totals, stated = np.array([(t.background, t.total, t.total_sd) for t in found]).T
+    rows, columns = np.indices(shape[1:])
+    # All that is 10 mm around the half maximum, from the definition.
+    bound = np.argwhere(bright[0] > 200)
+    near = np.min(np.hypot(rows[..., None] - bound[:, 0], columns[..., None] - bound[:, 1]), axis=-1) <= 10
+    # The mode of all voxels lies 0.15 above the background here: three standard errors of the mean are 0.02.
+    assert abs(backgrounds.mean() - level) < 0.04
+    assert totals.mean() == pytest.approx(bright[0][near].sum(), rel=5e-3)
+    # Tails among the noise look like correlation: the stated SD is too large, and must not be too small.
+    assert 0.7 * totals.std() < stated.mean() < 3 * totals.std()
+
+
+def test_what_is_no_tail_of_a_tube_does_not_lift_the_background():
+    rng = np.random.default_rng(12)
+    shape = (1, 100, 110)
+    rows, columns = np.indices(shape[1:]) - np.array([50, 55])[:, None, None]
+    around = np.hypot(rows, columns)
+    bright = 1500 * (np.exp(-0.5 * (around / 2) ** 2) + 0.03 * np.exp(-0.5 * (around / 20) ** 2))
+    volume = scan(bright[None] + noise(rng, shape), (1.0, 1.0, 1.0), is_projection=True)
+    (found,) = measure_tubes([("t", volume)])
+    assert found.background == estimate_noise(volume).mean
 
 
 def test_a_projection_has_tubes_over_areas():

@@ -58,11 +58,14 @@ def test_the_effect_of_dilution_is_found_within_its_interval(study, capsys):
     effects = json.loads(capsys.readouterr().out)["effects"]
     found = {e["measure"]: e for e in effects if round(e["dilution_ratio"]) == 20}
     maximum, total, shift_mm = PUBLISHED[tracer]["diluted"]
-    for measure, truth in (("maximum", maximum), ("total", total)):
-        assert found[measure]["percent_difference_low"] <= truth <= found[measure]["percent_difference_high"]
     width = found["fwhm_mm"]
-    truth = 100 * shift_mm / TRACERS[tracer].fwhm_mm
-    assert width["percent_difference_low"] <= truth <= width["percent_difference_high"]
+    for measure, truth in (
+        ("maximum", maximum), ("total", total), ("fwhm_mm", 100 * shift_mm / TRACERS[tracer].fwhm_mm),
+    ):  # fmt: skip
+        effect = found[measure]
+        half = (effect["percent_difference_high"] - effect["percent_difference_low"]) / 2
+        # One study: within three standard errors. benchmarks/dilution_effects.py counts the intervals of many.
+        assert abs(effect["percent_difference"] - truth) < 1.5 * half
     assert width["diluted"] - width["reference"] == pytest.approx(shift_mm, abs=0.2)
 
 

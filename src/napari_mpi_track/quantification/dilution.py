@@ -98,7 +98,7 @@ def compare_dilutions(
             match = _same_iron(key[0], reference)
             if match is None or key[1] / match[1] == 1.0:
                 continue
-            terms = (reference[match], *_of(scatter[0], match)), (diluted[key], *_of(scatter[1], key))
+            terms = (reference[match], *scatter[0][match]), (diluted[key], *scatter[1][key])
             effects.append(_effect(measure, key[0], key[1] / match[1], terms, level))
     if not effects:
         raise CalibrationError(
@@ -208,24 +208,34 @@ def _groups(samples: Sequence[DilutionSample], measure: Measure) -> _Groups:
     return {key: np.array(values) for key, values in found.items()}
 
 
-def _scatter(groups: _Groups, measure: Measure) -> tuple[dict[tuple[float, float], float], int]:
-    """Return the variance of one tube in every group, and the degrees of freedom it is known with.
+_Scatter = dict[tuple[float, float], tuple[float, float]]
+
+
+def _scatter(groups: _Groups, measure: Measure) -> _Scatter:
+    """Return the variance of one tube in every group, and the degrees of freedom it is known with (0: not at all).
 
     A constant part and one that goes with the square of the signal (of a width: of 1/iron, since dim tubes have
     uncertain widths), in the share that makes the replicates' variances most likely; blanks tell the constant part.
+    Degrees of freedom are Satterthwaite's, 2 V^2/Var(V), by the information that all replicates hold on both parts.
     """
     keys = list(groups)
     driver = np.array([key[0] ** -2.0 if key[0] and measure == "fwhm_mm" else groups[key].mean() ** 2 for key in keys])
     degrees = np.array([groups[key].size - 1 for key in keys], dtype=np.float64)
     squares = np.array([float(np.sum((groups[key] - groups[key].mean()) ** 2)) for key in keys])
     if degrees.sum() == 0 or not driver.max() > 0:
-        return dict.fromkeys(keys, 0.0), 0
+        return dict.fromkeys(keys, (0.0, 0.0))
+    driver = driver / driver.max()
     shares = np.concatenate([[0.0], 1.0 / (1.0 + np.exp(-np.linspace(-14.0, 14.0, 141))), [1.0 - 1e-9]])
-    shapes = (1.0 - shares)[:, None] + shares[:, None] * driver / driver.max()
+    shapes = (1.0 - shares)[:, None] + shares[:, None] * driver
     scales = np.maximum((squares / shapes).sum(axis=1) / degrees.sum(), np.finfo(float).tiny)
     unlikeliness = degrees.sum() * np.log(scales) + (degrees * np.log(shapes)).sum(axis=1)
     best = int(np.argmin(unlikeliness))
-    return dict(zip(keys, (scales[best] * shapes[best]).tolist(), strict=True)), int(degrees.sum())
+    known = np.full(len(keys), degrees.sum())
+    if 0 < best < shares.size - 1:
+        parts = np.stack([np.ones_like(driver), driver]) / shapes[best]
+        spread = np.einsum("ij,ik,kj->j", parts, np.linalg.pinv(0.5 * (parts * degrees) @ parts.T), parts)
+        known = np.clip(2.0 / np.maximum(spread, 1e-12), 1.0, degrees.sum())
+    return dict(zip(keys, zip((scales[best] * shapes[best]).tolist(), known.tolist(), strict=True), strict=True))
 
 
 def _same_iron(iron: float, reference: _Groups) -> tuple[float, float] | None:
@@ -233,15 +243,11 @@ def _same_iron(iron: float, reference: _Groups) -> tuple[float, float] | None:
     return min(near, key=lambda key: (abs(key[0] - iron), key[1])) if near else None
 
 
-def _of(scatter: tuple[dict[tuple[float, float], float], int], key: tuple[float, float]) -> tuple[float, int]:
-    return scatter[0][key], scatter[1]
-
-
 def _effect(
     measure: Measure,
     iron: float,
     ratio: float,
-    terms: tuple[tuple[NDArray[np.float64], float, int], tuple[NDArray[np.float64], float, int]],
+    terms: tuple[tuple[NDArray[np.float64], float, float], tuple[NDArray[np.float64], float, float]],
     level: float,
 ) -> DilutionEffect:
     """Return one effect; ``terms`` are replicates, variance of one tube and its degrees of freedom, of each series."""

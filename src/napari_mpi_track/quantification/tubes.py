@@ -13,10 +13,9 @@ from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.quantification.lorentzian import Width, fit_lorentzian
 from napari_mpi_track.quantification.saturation import is_beyond_linear_range
+from napari_mpi_track.quantification.tube_background import Background, Widths, background_beside
 from napari_mpi_track.segmentation.tubes import TubePlace, find_tubes
 
-# The mode of noise varies two to three times as much as its mean; unlike the mean, tails of signal hardly move it.
-_MODE_VARIANCE = 3.0
 NOT_DETECTED = "not_detected"
 SATURATED = "saturated"
 
@@ -95,7 +94,7 @@ class TubeSignal:
     total_sd: float
     background: float
     noise_sd: float
-    widths: tuple[Width | None, Width | None, Width | None]
+    widths: Widths
     rule: str
     flag: str = ""
 
@@ -170,120 +169,119 @@ def measure_tubes(
     tubes = []
     for number, ((name, volume, noise), places) in enumerate(zip(read, found, strict=True)):
         at(count + number, f"measuring {name}")
+        seen = _Seen(name, volume, noise, places, [_widths(volume, noise, place, rule.margin_mm) for place in places])
         if points is not None:
-            tubes += _at_points(name, volume, noise, places, points, rule, is_alone=len(read) == 1)
+            tubes += _at_points(seen, points, rule, is_alone=len(read) == 1)
         elif not places:
-            tubes.append(_undetected(name, volume, noise, singles, rule))
+            tubes.append(_undetected(seen, singles, rule))
         else:
+            background = background_beside(volume, noise, seen.tubes)
             tubes += [
-                _measured(name if len(places) == 1 else f"{name}/{nth}", name, volume, noise, place, rule)
-                for nth, place in enumerate(places, start=1)
+                _measured(name if len(places) == 1 else f"{name}/{nth}", seen, nth - 1, background, rule)
+                for nth in range(1, len(places) + 1)
             ]
     return tubes
 
 
-def _at_points(
-    name: str, volume: Volume, noise: Noise, places: list[TubePlace], points: Points, rule: TotalRule, *, is_alone: bool
-) -> list[TubeSignal]:
-    tubes = []
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """One scan with its noise, and the tubes that stand out of it."""
+
+    name: str
+    volume: Volume
+    noise: Noise
+    places: list[TubePlace]
+    widths: list[Widths]
+
+    @property
+    def tubes(self) -> list[tuple[TubePlace, Widths]]:
+        return list(zip(self.places, self.widths, strict=True))
+
+
+def _at_points(seen: _Seen, points: Points, rule: TotalRule, *, is_alone: bool) -> list[TubeSignal]:
+    tubes, background = [], background_beside(seen.volume, seen.noise, seen.tubes)
     for point, position in zip(points.names, points.positions_mm, strict=True):
-        if not volume.grid.contains(position):
-            raise MeasurementError(f"the point '{point}' lies outside the scan", file=volume.file)
-        called = point if is_alone else f"{name}/{point}"
-        holding = [place for place in places if _distance_mm(volume, place, position) <= rule.margin_mm / 2]
-        if holding:
-            nearest = min(holding, key=lambda place: _distance_mm(volume, place, position))
-            tubes.append(_measured(called, name, volume, noise, nearest, rule))
+        if not seen.volume.grid.contains(position):
+            raise MeasurementError(f"the point '{point}' lies outside the scan", file=seen.volume.file)
+        called = point if is_alone else f"{seen.name}/{point}"
+        away = [float(np.linalg.norm(seen.volume.grid.lps_from(place.peak) - position)) for place in seen.places]
+        nearest = int(np.argmin(away)) if away else 0
+        if away and away[nearest] <= rule.margin_mm / 2:
+            tubes.append(_measured(called, seen, nearest, background, rule))
         else:
-            others = [place.basin for place in places]
-            tubes.append(_measured_at(called, name, volume, noise, position, others, rule))
+            tubes.append(_measured_at(called, seen, position, rule))
     return tubes
 
 
-def _distance_mm(volume: Volume, place: TubePlace, position: NDArray[np.float64]) -> float:
-    return float(np.linalg.norm(volume.grid.lps_from(place.peak) - position))
-
-
-def _undetected(
-    name: str, volume: Volume, noise: Noise, singles: list[NDArray[np.float64]], rule: TotalRule
-) -> TubeSignal:
+def _undetected(seen: _Seen, singles: list[NDArray[np.float64]], rule: TotalRule) -> TubeSignal:
     if not singles:
         raise MeasurementError(
-            f"no tube stands out of the noise in '{name}', and no other scan with a single tube says where it lay",
-            file=volume.file,
+            f"no tube stands out of the noise in '{seen.name}', and no other scan with a single tube says where it lay",
+            file=seen.volume.file,
             remedy="give the places of the tubes (--points)",
         )
     place = np.median(singles, axis=0)
-    if not volume.grid.contains(place):
+    if not seen.volume.grid.contains(place):
         raise MeasurementError(
-            f"no tube stands out of the noise in '{name}', and where the others lay is outside its field of view",
-            file=volume.file,
+            f"no tube stands out of the noise in '{seen.name}', and where the others lay is outside its field of view",
+            file=seen.volume.file,
             remedy="give the places of the tubes (--points)",
         )
-    return _measured_at(name, name, volume, noise, place, [], rule)
+    return _measured_at(seen.name, seen, place, rule)
 
 
-def _measured_at(
-    called: str,
-    name: str,
-    volume: Volume,
-    noise: Noise,
-    position: NDArray[np.float64],
-    others: list[NDArray[np.bool_]],
-    rule: TotalRule,
-) -> TubeSignal:
+def _measured_at(called: str, seen: _Seen, position: NDArray[np.float64], rule: TotalRule) -> TubeSignal:
     """Return what is at a place where no tube was found: the whole ball of the margin, whatever the rule.
 
     A threshold would leave nothing of it, or its highest noise.
     """
+    volume = seen.volume
     near = _within(volume, position, rule.margin_mm)
     peak = np.clip(np.round(volume.grid.index_from(position)).astype(int), 0, np.asarray(volume.grid.shape) - 1)
     free = near.copy()
-    for basin in others:
-        free &= ~basin | _within(volume, position, rule.margin_mm / 4)
+    for other in seen.places:
+        free &= ~other.basin | _within(volume, position, rule.margin_mm / 4)
     at = (int(peak[0]), int(peak[1]), int(peak[2]))
-    return _signal(called, name, volume, noise, at, free, (None, None, None), rule, NOT_DETECTED)
+    background = background_beside(volume, seen.noise, seen.tubes, apart=free)
+    return _signal(called, seen, at, free, (None, None, None), background, rule, NOT_DETECTED)
 
 
-def _measured(called: str, name: str, volume: Volume, noise: Noise, place: TubePlace, rule: TotalRule) -> TubeSignal:
+def _measured(called: str, seen: _Seen, number: int, background: Background, rule: TotalRule) -> TubeSignal:
+    place, volume = seen.places[number], seen.volume
     voxels = np.asarray(volume.voxels, dtype=np.float64)
-    height = float(voxels[place.peak]) - noise.mean
+    height = float(voxels[place.peak]) - background.mean
     if rule.rule is TubeRule.NOISE:
-        inside = place.basin & (voxels > noise.mean + rule.times_sd * noise.sd)
+        inside = place.basin & (voxels > background.mean + rule.times_sd * seen.noise.sd)
     elif rule.rule is TubeRule.FRACTION_OF_MAX:
-        inside = place.basin & (voxels > noise.mean + rule.fraction * height)
+        inside = place.basin & (voxels > background.mean + rule.fraction * height)
     else:
-        inside = _around(volume, place, noise.mean + 0.5 * height, rule.margin_mm)
-    widths = tuple(_width(volume, noise, place, axis, rule.margin_mm) for axis in range(3))
+        inside = _around(volume, place, background.mean + 0.5 * height, rule.margin_mm)
     flag = SATURATED if is_beyond_linear_range(volume)[place.basin].any() else ""
-    return _signal(called, name, volume, noise, place.peak, inside, (widths[0], widths[1], widths[2]), rule, flag)
+    return _signal(called, seen, place.peak, inside, seen.widths[number], background, rule, flag)
 
 
 def _signal(
     called: str,
-    name: str,
-    volume: Volume,
-    noise: Noise,
+    seen: _Seen,
     peak: tuple[int, int, int],
     inside: NDArray[np.bool_],
-    widths: tuple[Width | None, Width | None, Width | None],
+    widths: Widths,
+    background: Background,
     rule: TotalRule,
     flag: str,
 ) -> TubeSignal:
+    volume = seen.volume
     voxels = np.asarray(volume.voxels, dtype=np.float64)
-    weights = inside.astype(np.float64)
     x, y, z = (float(v) for v in volume.grid.lps_from(peak))
-    of_voxels = max(float((weights * noise.smear(weights)).sum()), 0.0)
-    of_background = _MODE_VARIANCE * noise.sd**2 * max(float(noise.correlation.sum()), 1.0) / voxels.size
     return TubeSignal(
         called,
-        name,
+        seen.name,
         (x, y, z),
         float(voxels[peak]),
-        float((voxels[inside] - noise.mean).sum()) * volume.voxel_measure,
-        float(np.sqrt(of_voxels + weights.sum() ** 2 * of_background)) * volume.voxel_measure,
-        noise.mean,
-        noise.sd,
+        float((voxels[inside] - background.mean).sum()) * volume.voxel_measure,
+        background.sd_of_total(inside, seen.noise) * volume.voxel_measure,
+        background.mean,
+        seen.noise.sd,
         widths,
         str(rule),
         flag,
@@ -305,6 +303,11 @@ def _around(volume: Volume, place: TubePlace, level: float, margin_mm: float) ->
     # Distances along the axes: the grids of scanners are orthogonal to far within a voxel over such a margin.
     away = ndimage.distance_transform_edt(~bright, sampling=volume.grid.spacing_mm)
     return np.asarray(place.basin & (away <= margin_mm))
+
+
+def _widths(volume: Volume, noise: Noise, place: TubePlace, margin_mm: float) -> Widths:
+    plane, row, column = (_width(volume, noise, place, axis, margin_mm) for axis in range(3))
+    return plane, row, column
 
 
 def _width(volume: Volume, noise: Noise, place: TubePlace, axis: int, margin_mm: float) -> Width | None:

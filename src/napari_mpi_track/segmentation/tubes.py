@@ -13,8 +13,8 @@ from napari_mpi_track.imaging.noise import Noise
 from napari_mpi_track.imaging.volume import Volume
 
 _LEAST_SDS = 5.0
-# Of all voxels of noise together, one in so many scans may be taken for a tube.
-_FALSE_TUBES_PER_SCAN = 0.01
+# Of all voxels of noise together, one in so many scans may be taken for a tube: studies have some 50 scans.
+_FALSE_TUBES_PER_SCAN = 0.001
 # Wells of a 384-well plate are 4.5 mm apart; noise moves a peak by far less than this.
 _ROW_GAP_MM = 3.0
 
@@ -45,7 +45,7 @@ def find_tubes(volume: Volume, noise: Noise) -> list[TubePlace]:
     """Return the tubes of a scan in reading order: by plane, then row, then column.
 
     A tube is a maximum that stands at least 5 SD of the noise above the background, and as much above the saddle to
-    any brighter one; in a large scan a little more, so that noise is taken for a tube in one of a hundred scans.
+    any brighter one; in a large scan a little more, so that noise is taken for a tube in one of a thousand scans.
 
     Raises
     ------
