@@ -11,7 +11,6 @@ from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict, movement_jacobian
-from napari_mpi_track.registration.blob_fit import Blob
 from napari_mpi_track.registration.blobs import find_blobs
 from napari_mpi_track.registration.closed_form import closed_form
 from napari_mpi_track.registration.evidence import FiducialEvidence
@@ -70,13 +69,15 @@ def markers_from(volume: Volume) -> Markers:
         volume.grid.frame,
     )
     covariances = np.array([b.covariance_mm2 for b in blobs]).reshape(-1, 3, 3)
-    return Markers(points, covariances, np.array([_looks(b) for b in blobs]).reshape(-1, 3), are_given=False)
+    looks = np.array([blob_looks(b.fwhm_mm, b.amplitude) for b in blobs]).reshape(-1, 3)
+    return Markers(points, covariances, looks, are_given=False)
 
 
-def _looks(blob: Blob) -> tuple[float, float, float]:
+def blob_looks(fwhm_mm: float, amplitude: float) -> tuple[float, float, float]:
+    """Return what the pairing compares the blobs of one scan by: log size, log height, and the height's sign."""
     # One unit is the most by which markers of one scan differ: half again in size, four times in height.
-    height = np.log(abs(blob.amplitude)) / np.log(4.0)
-    return float(np.log(blob.fwhm_mm) / np.log(1.5)), float(height), 10.0 * float(np.sign(blob.amplitude))
+    height = np.log(abs(amplitude)) / np.log(4.0)
+    return float(np.log(fwhm_mm) / np.log(1.5)), float(height), 10.0 * float(np.sign(amplitude))
 
 
 def markers_given(points: Points) -> Markers:

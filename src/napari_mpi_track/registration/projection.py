@@ -11,21 +11,18 @@ from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict
+from napari_mpi_track.registration.closed_form import closed_form
 from napari_mpi_track.registration.evidence import FiducialEvidence
-from napari_mpi_track.registration.fiducials import markers_from, markers_given
+from napari_mpi_track.registration.fiducials import blob_looks, markers_from, markers_given
+from napari_mpi_track.registration.pairing import Candidates, Pairing, pair_by_distances
 from napari_mpi_track.registration.planar_blobs import find_planar_blobs
-from napari_mpi_track.registration.planar_pairing import (
-    PlanarPairing,
-    PlanarPoints,
-    pair_in_plane,
-    planar_closed_form,
-)
 from napari_mpi_track.registration.view import View, view_of
 
 _MOST_ANGLE_DEGREES = 45.0
 # Nobody places a point better than this; and mirrored points must fit this much worse to be told from others.
 _BEST_POINT_MM = 0.01
 _MIRROR_LEAD = 3.0
+_CLEAR_LEAD = 2.0
 
 NOT_KNOWN = (
     "a projection tells nothing of depth along its ray and nothing of turns out of its plane: an animal tilted by 5 "
@@ -59,7 +56,7 @@ def align_projection(
         "rigid".
     fixed_points, moving_points
         Fiducials in the frames of their scans; what is not given is found. In a scan in 3-D they are points in 3-D,
-        in a projection their depth does not matter. Two or more.
+        in a projection their depth does not matter. Three or more, or two of the same names.
     body_centre
         Gives, for the transform found, the centre of the body in the fixed frame, where the expected error is stated.
 
@@ -115,16 +112,18 @@ def _views(fixed: Volume, moving: Volume) -> tuple[View, View, tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """Markers as a view sees them: ``flat_mm`` (n, 2), ``covariances_mm2`` (n, 2, 2)."""
+    """Markers as a view sees them: ``flat_mm`` (n, 2), ``covariances_mm2`` (n, 2, 2), ``looks`` as in the pairing."""
 
     points: Points
     flat_mm: NDArray[np.float64]
     covariances_mm2: NDArray[np.float64]
+    looks: NDArray[np.float64]
     are_given: bool
 
-    @property
-    def candidates(self) -> PlanarPoints:
-        return PlanarPoints(self.flat_mm, np.sqrt(np.trace(self.covariances_mm2, axis1=1, axis2=2)))
+    def candidates(self, mirror: float = 1.0) -> Candidates:
+        """Return the same for the pairing; seen from behind with ``mirror`` -1."""
+        sd = np.sqrt(np.trace(self.covariances_mm2, axis1=1, axis2=2))
+        return Candidates(self.flat_mm * [1.0, mirror], sd, self.looks)
 
 
 def _markers(volume: Volume, points: Points | None, view: View) -> _Seen:
@@ -133,7 +132,7 @@ def _markers(volume: Volume, points: Points | None, view: View) -> _Seen:
     markers = markers_from(volume) if points is None else markers_given(points.in_frame(volume.grid.frame))
     across = view.axes[:, :2]
     covariances = np.einsum("ia,nij,jb->nab", across, markers.covariances_mm2, across)
-    return _Seen(markers.points, view.flat(markers.points.positions_mm), covariances, points is not None)
+    return _Seen(markers.points, view.flat(markers.points.positions_mm), covariances, markers.looks, points is not None)
 
 
 def _found_in_plane(volume: Volume, view: View) -> _Seen:
@@ -143,7 +142,8 @@ def _found_in_plane(volume: Volume, view: View) -> _Seen:
     points = Points([f"{name} {k + 1}" for k in range(len(blobs))], volume.grid.lps_from(at), volume.grid.frame)
     by_pixel = view.axes[:, :2].T @ volume.grid.lps_from_index[:3, 1:3]
     covariances = np.array([by_pixel @ blob.covariance @ by_pixel.T for blob in blobs]).reshape(-1, 2, 2)
-    return _Seen(points, view.flat(points.positions_mm), covariances, are_given=False)
+    looks = np.array([blob_looks(blob.fwhm_mm, blob.amplitude) for blob in blobs]).reshape(-1, 3)
+    return _Seen(points, view.flat(points.positions_mm), covariances, looks, are_given=False)
 
 
 def _by_frame(fixed: Volume, moving: Volume, view: View, doubts: tuple[str, ...]) -> Alignment:
@@ -178,7 +178,7 @@ def _by_markers(
         if len(markers.points) < 2:
             raise AlignmentError(
                 f"two fiducials or more are needed in the {side} scan, got {len(markers.points)}",
-                remedy="give the points of both scans",
+                remedy="give the points of both scans, named alike",
             )
     pairing, pairs = _paired(first, second)
     a, b = pairs
@@ -187,7 +187,7 @@ def _by_markers(
         raise AlignmentError("the fiducials lie in one place, so the turn is unknown", remedy="give others")
     known = first.covariances_mm2[a], second.covariances_mm2[b]
     weights = 1 / (np.trace(known[0], axis1=1, axis2=2) + np.trace(known[1], axis1=1, axis2=2))
-    rotation, shift = planar_closed_form(here, there, weights)
+    rotation, shift = _in_plane(here, there, weights)
     residual = here @ rotation.T + shift - there
     transform = _in_the_world(rotation, shift, views, first.points.frame, second.points.frame)
     own = views[0]
@@ -243,7 +243,7 @@ def _in_the_world(
     )
 
 
-def _paired(first: _Seen, second: _Seen) -> tuple[PlanarPairing | None, tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def _paired(first: _Seen, second: _Seen) -> tuple[Pairing | None, tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Return the pairing (``None`` where names made it) and the indices of the pairs.
 
     Raises
@@ -258,21 +258,26 @@ def _paired(first: _Seen, second: _Seen) -> tuple[PlanarPairing | None, tuple[ND
         _refuse_a_mirror(first.flat_mm[a], second.flat_mm[b])
         return None, (a, b)
     try:
-        pairing = pair_in_plane(first.candidates, second.candidates)
-    except AlignmentRefusedError:
-        pairing = None
-    try:
-        mirrored = pair_in_plane(first.candidates, second.candidates.mirrored())
+        mirrored = pair_by_distances(first.candidates(), second.candidates(mirror=-1.0))
     except AlignmentRefusedError:
         mirrored = None
-    if pairing is None and mirrored is None:
-        pair_in_plane(first.candidates, second.candidates)
-    if mirrored is not None and mirrored.is_certain and (pairing is None or pairing.chance - mirrored.chance > 2.0):
+    try:
+        pairing = pair_by_distances(first.candidates(), second.candidates())
+    except AlignmentRefusedError as refusal:
+        if mirrored is not None and mirrored.is_certain:
+            raise _mirrored(len(mirrored.fixed), mirrored.rms_mm) from refusal
+        raise
+    if mirrored is None:
+        return pairing, (pairing.fixed, pairing.moving)
+    if mirrored.is_certain and mirrored.chance < pairing.chance - _CLEAR_LEAD:
         raise _mirrored(len(mirrored.fixed), mirrored.rms_mm)
-    assert pairing is not None
-    if mirrored is not None and pairing.chance > mirrored.chance - 2.0 and len(pairing.fixed) > 2:
-        runner = min(mirrored.chance, np.inf if pairing.runner_up_chance is None else pairing.runner_up_chance)
-        pairing = replace(pairing, runner_up_chance=runner, runner_up_rms_mm=mirrored.rms_mm)
+    if pairing.runner_up_chance is None or mirrored.chance < pairing.runner_up_chance:
+        pairing = replace(
+            pairing,
+            runner_up_chance=mirrored.chance,
+            runner_up_rms_mm=mirrored.rms_mm,
+            runner_up_count=len(mirrored.fixed),
+        )
     return pairing, (pairing.fixed, pairing.moving)
 
 
@@ -292,8 +297,16 @@ def _mirrored(count: int, rms_mm: float) -> AlignmentRefusedError:
     )
 
 
+def _in_plane(
+    here: NDArray[np.float64], there: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return (rotation (2, 2), shift (2,)) of least squares, there = rotation @ here + shift."""
+    linear, shift = closed_form(here[None], there[None], weights, scaled=False)
+    return linear[0], shift[0]
+
+
 def _rms(here: NDArray[np.float64], there: NDArray[np.float64]) -> float:
-    rotation, shift = planar_closed_form(here, there)
+    rotation, shift = _in_plane(here, there)
     return float(np.sqrt(np.mean(np.sum((here @ rotation.T + shift - there) ** 2, axis=1))))
 
 
@@ -338,20 +351,22 @@ def _leave_one_out(
         return errors
     for k in range(len(here)):
         rest = np.arange(len(here)) != k
-        rotation, shift = planar_closed_form(here[rest], there[rest], weights[rest])
+        rotation, shift = _in_plane(here[rest], there[rest], weights[rest])
         errors[k] = np.linalg.norm(rotation @ here[k] + shift - there[k])
     return errors
 
 
 def _judged(
-    pairing: PlanarPairing | None, evidence: FiducialEvidence, error: float, *, is_on_a_line: bool
+    pairing: Pairing | None, evidence: FiducialEvidence, error: float, *, is_on_a_line: bool
 ) -> tuple[Verdict, str]:
     count, rms = len(evidence.fixed), evidence.rms_mm
     told = f"{count} fiducials paired within the plane, residual {rms:.3f} mm"
     if pairing is not None and not pairing.is_certain:
         if pairing.runner_up_rms_mm is None:
             return Verdict.DOUBTFUL, f"{told}; so few fiducials could agree by chance"
-        other = f"another one, or a mirrored one, has residual {pairing.runner_up_rms_mm:.3f} mm"
+        other = (
+            f"another, or a mirrored one, has {pairing.runner_up_count} with residual {pairing.runner_up_rms_mm:.3f} mm"
+        )
         return Verdict.DOUBTFUL, f"{told}; the pairing is ambiguous: {other}"
     told = f"{told}, expected in-plane error {error:.3f} mm at the body's centre"
     if rms > 1.0:
