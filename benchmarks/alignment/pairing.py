@@ -4,9 +4,9 @@
 
 4 or 5 markers round a mouse, 0 to 6 extra bright blobs within it on both sides; each coordinate is off by
 ``--error`` / sqrt(3) (so that a marker is off by ``--error`` mm, root mean square over three axes), shared between
-the two scans. "right" is only true pairs, or organs within 1 mm in spite of a false one. Extra blobs look like the markers, or with
-``--sizes`` have a size of their own (1 to 8 mm, markers 3 mm with 7 % scatter); with ``--strangers moving`` only the
-moving scan (MPI) has some.
+the two scans. "right" is only true pairs, or organs within 1 mm in spite of a false one. Extra blobs look like the
+markers, or with ``--sizes`` have a size of their own (1 to 8 mm, markers 3 mm with 7 % scatter); with
+``--strangers moving`` only the moving scan (MPI) has some.
 """
 
 import argparse
@@ -102,10 +102,8 @@ def said(what: str, rows: list[tuple[str, bool]], after: str) -> None:
     count = len(rows)
     right, wrong, refused = (sum(r[0] == kind for r in rows) for kind in ("right", "wrong", "refused"))
     sure, false = (sum(r == (kind, True) for r in rows) for kind in ("right", "wrong"))
-    print(
-        f"{what} | {100 * right / count:7.2f} {wrong:6d} {refused:7d} | {100 * sure / count:19.2f} {false:18d} | {after}",
-        flush=True,
-    )
+    text = f"{what} | {100 * right / count:7.2f} {wrong:6d} {refused:7d} | {100 * sure / count:19.2f} {false:18d}"
+    print(f"{text} | {after}", flush=True)
 
 
 if __name__ == "__main__":

@@ -140,7 +140,7 @@ class Alignment:
 
 
 def movement_jacobian(arms_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how points move with (rotation vector, translation, scale), shape (n, 3, 7), arms (n, 3) from the centre."""
+    """Return how points at arms (n, 3) from the centre move with (rotation vector, translation, scale): (n, 3, 7)."""
     arms = np.atleast_2d(arms_mm)
     x, y, z = arms[:, 0], arms[:, 1], arms[:, 2]
     jacobian = np.zeros((len(arms), 3, 7))

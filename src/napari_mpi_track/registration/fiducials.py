@@ -13,11 +13,15 @@ from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict, movement_jacobian
 from napari_mpi_track.registration.blobs import find_blobs
 from napari_mpi_track.registration.closed_form import closed_form
+from napari_mpi_track.registration.disagreement import Disagreement, find_disagreement
 from napari_mpi_track.registration.evidence import FiducialEvidence
 from napari_mpi_track.registration.pairing import Candidates, Pairing, pair_by_distances
 
 # Nothing is known of how given points were placed until their residual is; about half a voxel of a mouse scan.
 _GIVEN_POINT_SD_MM = 0.2
+# Points that meet worse than this, each pair's squared distance in mm2, were not all placed with care.
+_WORST_GIVEN_PAIR_MM2 = 0.5**2
+_SAME_PLACE_MM = 0.01
 _SIMILARITY_STRETCH = 0.03
 
 
@@ -50,18 +54,19 @@ class Markers:
         return Candidates(self.points.positions_mm, sd, self.looks)
 
 
-def find_fiducials(volume: Volume) -> Points:
+def find_fiducials(volume: Volume, size_mm: float | None = None) -> Points:
     """Return every compact blob of the scan that may be a fiducial, named by modality ("MPI 1"), best fitted first.
 
-    Bright balls in any scan, dark ones in MR as well. Blobs that are no fiducials (a tumour, an end of a bone) are
+    Bright balls in any scan, dark ones in MR as well, and only those of diameter ``size_mm`` where it is given. Blobs
+    that are no fiducials (a tumour, an end of a bone) are
     among them: which ones are fiducials shows only in the pairing with another scan (``align_fiducials``).
     """
-    return markers_from(volume).points
+    return markers_from(volume, size_mm).points
 
 
-def markers_from(volume: Volume) -> Markers:
-    """Return the blobs of the scan as markers."""
-    blobs = find_blobs(volume)
+def markers_from(volume: Volume, size_mm: float | None = None) -> Markers:
+    """Return the blobs of the scan as markers, those of diameter ``size_mm`` where it is given."""
+    blobs = find_blobs(volume, size_mm)
     name = "blob" if volume.modality is None else str(volume.modality)
     points = Points(
         [f"{name} {k + 1}" for k in range(len(blobs))],
@@ -109,7 +114,7 @@ def align_fiducials(
     Raises
     ------
     AlignmentError
-        With fewer than three pairs, or when they lie on a line.
+        With fewer than three pairs, when they lie on a line, or when two given points lie at one place.
 
     Notes
     -----
@@ -123,6 +128,7 @@ def align_fiducials(
                 f"three fiducials or more are needed in the {side} scan, got {len(markers.points)}",
                 remedy="give the points of both scans, or align by another method",
             )
+        _require_different_places(side, markers)
     by_name = _paired_by_name(fixed, moving)
     pairing = None if by_name is not None else _paired_by_distances(fixed, moving, model)
     first, second = by_name if by_name is not None else (pairing.fixed, pairing.moving)  # type: ignore[union-attr]
@@ -130,7 +136,8 @@ def align_fiducials(
     _require_a_triangle(here, there)
     known = fixed.covariances_mm2[first], moving.covariances_mm2[second]
     weights = 1 / (_variance(known[0]) + _variance(known[1]))
-    linear, translation = (a[0] for a in closed_form(here[None], there[None], weights, scaled=model == "similarity"))
+    scaled = model == "similarity"
+    linear, translation = (a[0] for a in closed_form(here[None], there[None], weights, scaled=scaled))
     transform = Transform.from_parts(linear, translation, fixed.points.frame, moving.points.frame)
     residual = transform.map(here) - there
     centre = None if body_centre is None else body_centre(transform)
@@ -143,10 +150,12 @@ def align_fiducials(
         np.linalg.norm(residual, axis=1),
         _leave_one_out(here, there, weights, model),
     )
-    rms = evidence.rms_mm
-    covariance = error_covariance(here, marker_covariances, weights, centre)
-    error = float(np.sqrt(np.trace(covariance[3:, 3:])))
-    verdict, reason = _judged(pairing, len(first), rms, error)
+    covariance = error_covariance(here, marker_covariances, weights, centre, scaled=scaled)
+    error = float(np.sqrt(np.trace(covariance[3:6, 3:6])))
+    both_given = fixed.are_given and moving.are_given
+    allowed = np.full(len(here), _WORST_GIVEN_PAIR_MM2) if both_given else 1 / weights
+    disagreement = find_disagreement(here, there, allowed, scaled=scaled)
+    verdict, reason = _judged(pairing, evidence, error, disagreement)
     is_ambiguous = pairing is not None and not pairing.is_certain
     return Alignment(
         transform,
@@ -159,7 +168,7 @@ def align_fiducials(
         centre_mm=centre,
         fiducials=evidence,
         expected_target_error_mm=None if is_ambiguous else error,
-        warnings=_warnings(here, pairing, fixed, moving, rms),
+        warnings=_warnings(here, pairing, fixed, moving, evidence.rms_mm),
     )
 
 
@@ -168,13 +177,15 @@ def error_covariance(
     marker_covariances_mm2: NDArray[np.float64],
     weights: NDArray[np.float64],
     centre_mm: NDArray[np.float64],
+    *,
+    scaled: bool = False,
 ) -> NDArray[np.float64]:
     """Return the 6x6 covariance (rotation vector about ``centre_mm``, translation) of a closed-form alignment.
 
     ``points_mm`` are the paired points, shape (n, 3), ``marker_covariances_mm2`` the errors of each pair together,
-    shape (n, 3, 3), ``weights`` those of the fit, shape (n,).
+    shape (n, 3, 3), ``weights`` those of the fit, shape (n,). With a scale it is 7x7, its relative error the last.
     """
-    moves = movement_jacobian(points_mm - centre_mm)
+    moves = movement_jacobian(points_mm - centre_mm)[:, :, : 7 if scaled else 6]
     normal = np.linalg.inv(np.einsum("n,nij,nik->jk", weights, moves, moves))
     middle = np.einsum("n,nij,nik,nkl->jl", weights**2, moves, marker_covariances_mm2, moves)
     covariance = normal @ middle @ normal
@@ -232,6 +243,18 @@ def _require_a_triangle(here: NDArray[np.float64], there: NDArray[np.float64]) -
             )
 
 
+def _require_different_places(side: str, markers: Markers) -> None:
+    if not markers.are_given:
+        return
+    positions, names = markers.points.positions_mm, markers.points.names
+    apart = np.linalg.norm(positions[:, None] - positions[None], axis=2)
+    for first, second in np.argwhere(np.triu(apart < _SAME_PLACE_MM, 1)):
+        raise AlignmentError(
+            f"the points '{names[first]}' and '{names[second]}' of the {side} scan lie at one place",
+            remedy="remove one of them, or place it where it belongs",
+        )
+
+
 def _variance(covariances: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.trace(covariances, axis1=1, axis2=2))
 
@@ -254,7 +277,7 @@ def _inflation(
     """Return by what to multiply the markers' variances so that the residual is as large as it should be.
 
     Given points have no known errors: their residual alone says how large these are. Errors from the fits stand
-    unless the residual refutes them (1 % level); the residual of few markers says too little to shrink them.
+    unless the residual refutes them (0.1 % level); the residual of few markers says too little to shrink them.
     """
     from scipy.special import chdtri
 
@@ -265,16 +288,23 @@ def _inflation(
     if fixed.are_given and moving.are_given:
         # Rounded coordinates can agree to the last digit; nobody places a point better than 0.01 mm.
         return max(ratio / freedom, (0.01**2) / expected)
-    return ratio / freedom if ratio > chdtri(freedom, 0.01) else 1.0
+    return ratio / freedom if ratio > chdtri(freedom, 0.001) else 1.0
 
 
-def _judged(pairing: Pairing | None, count: int, rms: float, error: float) -> tuple[Verdict, str]:
-    told = f"{count} fiducials paired, residual {rms:.3f} mm, expected error {error:.3f} mm at the body's centre"
+def _judged(
+    pairing: Pairing | None, evidence: FiducialEvidence, error: float, disagreement: Disagreement | None
+) -> tuple[Verdict, str]:
+    count, rms, left_out = len(evidence.fixed), evidence.rms_mm, evidence.leave_one_out_rms_mm
+    told = f"{count} fiducials paired, residual {rms:.3f} mm"
+    told += "" if left_out is None else f" (each left out in turn {left_out:.3f} mm)"
+    told += f", expected error {error:.3f} mm at the body's centre"
     if pairing is not None and not pairing.is_certain:
         if pairing.runner_up_rms_mm is None:
             return Verdict.DOUBTFUL, f"{told}; so few fiducials could agree by chance"
         other = f"{pairing.runner_up_count} fiducials with residual {pairing.runner_up_rms_mm:.3f} mm"
         return Verdict.DOUBTFUL, f"{told}; the pairing is ambiguous: another one has {other}"
+    if disagreement is not None:
+        return Verdict.DOUBTFUL, f"{_told(disagreement, evidence)}; {told}"
     if rms > 1.0:
         return Verdict.DOUBTFUL, f"{told}; a residual above 1 mm is no good agreement of markers"
     if error > 1.0:
@@ -283,6 +313,16 @@ def _judged(pairing: Pairing | None, count: int, rms: float, error: float) -> tu
         return Verdict.DOUBTFUL, f"{told}; three fiducials leave little to check the pairing by"
     how = "by name" if pairing is None else "by distances, no other pairing comes near"
     return Verdict.GOOD, f"{told}; {how}"
+
+
+def _told(disagreement: Disagreement, evidence: FiducialEvidence) -> str:
+    count, by = len(evidence.fixed), f"{disagreement.by_mm:.2g} mm"
+    if not disagreement.markers:
+        return f"the {count} markers disagree by up to {by}, and which of them is wrong cannot be told"
+    names = [one if one == other else f"{one} with {other}" for one, other in evidence.pairs]
+    verb = "disagree" if len(disagreement.markers) > 1 else "disagrees"
+    which = " and ".join(names[k] for k in disagreement.markers)
+    return f"{len(disagreement.markers)} of {count} markers {verb} by {by} ({which})"
 
 
 def _warnings(
