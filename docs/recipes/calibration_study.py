@@ -11,9 +11,7 @@ from pathlib import Path
 from napari_mpi_track.cli import main
 from napari_mpi_track.quantification.calibration import load_calibration
 from napari_mpi_track.quantification.curve_comparison import compare_curves
-from napari_mpi_track.quantification.dilution import compare_with_spacing
-from napari_mpi_track.quantification.sample_tables import read_dilution_samples
-from napari_mpi_track.report.calibration_figures import curves_figure, spacing_figure
+from napari_mpi_track.report.calibration_figures import curves_figure
 from napari_mpi_track.report.figures import figure_bytes
 from napari_mpi_track.simulation.calibration_study import SERIES, TRACERS, simulate_calibration_study
 
@@ -49,7 +47,7 @@ def study(folder, tracer, seed):
 
 
 def draw(folder, tracer):
-    """Draw the study's figures with the commands, and the two that have none."""
+    """Draw the study's figures with the commands, and the one that has none."""
     for metric in ("maximum", "total"):
         curves = [folder / f"{series}_{metric}.json" for series in ("fixed_concentration", "in_cells")]
         run("compare-curves", *curves, "--figure", folder / f"cells_{metric}.svg")
@@ -57,9 +55,8 @@ def draw(folder, tracer):
         drawn = curves_figure(compare_curves(*solutions), title=f"{tracer}, {metric}: two ways to dilute")
         (folder / f"solutions_{metric}.svg").write_bytes(figure_bytes(drawn, "svg"))
     tables = [folder / f"{series}.csv" for series in SERIES[:2]]
-    run("compare-dilutions", *tables, "--fwhm", "fwhm_row_mm", "--figure", folder / "dilution.svg")
-    drawn = spacing_figure(compare_with_spacing(read_dilution_samples(tables[1])), title=f"{tracer}, fixed volume")
-    (folder / "spacing.svg").write_bytes(figure_bytes(drawn, "svg"))
+    figures = ["--figure", folder / "dilution.svg", "--spacing-figure", folder / "spacing.svg"]
+    run("compare-dilutions", *tables, "--fwhm", "fwhm_row_mm", *figures)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """19F-MRI, bioluminescence and SPECT through a study: cells against a capillary, flux as relative only, activity."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -130,6 +133,7 @@ def test_a_run_draws_19f_and_notes_what_it_was_measured_against(fluorine, tmp_pa
     before, _, notes = page.partition('id="notes"')
     assert "at 100 mmol/L, noise SD" in notes
     assert "at 100 mmol/L, noise SD" not in before
+    assert "against a capillary of 100 mmol/L 19F at 3e+12 nuclei per cell" in page
     assert "19F" in (tmp_path / "out" / "measurements.csv").read_text()
 
 
@@ -231,6 +235,18 @@ def test_what_cannot_be_is_a_fault_of_the_study_file(study, day0, words):
     with pytest.raises(StudyFileError) as raised:
         study(day0, "signal: 3")
     assert words in str(raised.value)
+
+
+def test_the_recipes_study_loads(tmp_path):
+    recipe = Path(__file__).parents[2] / "docs" / "recipes" / "study-conditions.md"
+    text = recipe.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "study.yaml").write_text(text)
+    for name in (*re.findall(r"[\w]+\.nii\.gz", text), "calibration.csv"):
+        (tmp_path / name).touch()
+    loaded = load_study(tmp_path / "study.yaml")
+    assert loaded.calibration.override == ("tracer",)
+    assert loaded.conditions["gradient"] == "5.7 T/m"
+    assert loaded.subjects[0].timepoints[0].pet.modality == "SPECT"
 
 
 def test_a_19f_scan_without_its_reference_is_a_fault(study, tmp_path):

@@ -32,6 +32,7 @@ def methods_paragraph(
         _signal(study),
         *_spill_over(study),
         *_drift(study),
+        *_other_modalities(study, measurements),
         *_alignment(alignments),
         _retention(study),
         *_decay(decay),
@@ -126,6 +127,20 @@ def _drift(study: Study) -> list[str]:
         "Signals were corrected for the scanner's drift by a reference vial measured in every session, its error "
         "propagated."
     ]
+
+
+def _other_modalities(study: Study, measurements: Sequence[Measurement]) -> list[str]:
+    found = {row.modality for row in measurements}
+    said = []
+    if "19F" in found and study.fluorine is not None:
+        said.append(
+            "19F-MRI was read against a capillary of "
+            f"{study.fluorine.capillary_mmol_per_l:g} mmol/L 19F at {study.fluorine.spins_per_cell:.3g} nuclei per "
+            "cell; every voxel was corrected for the Rician bias of magnitudes."
+        )
+    if "BLI" in found:
+        said.append("Bioluminescence is total flux over 4 pi, given relative to the first image and not as cells.")
+    return said
 
 
 def point_spread_in_words(psf: PointSpread) -> str:
