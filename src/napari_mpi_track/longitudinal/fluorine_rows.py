@@ -109,7 +109,7 @@ class _FluorineRows:
 
     def rows(self) -> list[Measurement]:
         organs = [self._organ(organ) for organ in self.raw.organs]
-        organs += [replace(self.blank, organ=name, flag="outside_field_of_view") for name in self.raw.beyond]
+        organs += [replace(self.blank, organ=name, flag=";".join(self.raw.flags_beyond())) for name in self.raw.beyond]
         outside, outside_sd = self.raw.outside()
         whole, whole_sd = self.raw.signals.organs[TOTAL], self.raw.signals.noise_sd_of(TOTAL)
         rest = replace(self.blank, organ=OUTSIDE, signal_total=outside, signal_total_sd=outside_sd)

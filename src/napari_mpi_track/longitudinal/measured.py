@@ -138,6 +138,10 @@ class MeasuredScan:
         is_doubtful = self.alignment is not None and self.alignment.verdict is not Verdict.GOOD
         return ["doubtful_alignment"] if is_doubtful else []
 
+    def flags_beyond(self) -> list[str]:
+        """Return the flags of an organ that no voxel of the scan touches: a doubtful alignment may be why."""
+        return [*self.scan_flags(), "outside_field_of_view"]
+
     def flags_of(self, organ: str) -> list[str]:
         """Return the flags of one organ that its measurement raises; detection is not decided here."""
         flags = self.scan_flags()

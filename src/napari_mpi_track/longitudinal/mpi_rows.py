@@ -95,7 +95,7 @@ def rows_of_scan(
         row = _undrifted(row, drift)
         rows.append(_counted(row, calibration))
         budget += _budget(row, errors, scan.spill is not None, calibration, drift)
-    rows += [replace(blank, organ=name, flag="outside_field_of_view") for name in scan.beyond]
+    rows += [replace(blank, organ=name, flag=";".join(scan.flags_beyond())) for name in scan.beyond]
     return rows + [_undrifted(row, drift) for row in _remaining_rows(blank, scan, vial)], budget
 
 

@@ -81,7 +81,7 @@ def pet_rows(study: Study, subject: Subject, timepoint: Timepoint, scene: Scene)
         warnings += label_warnings(radiotracer.activity_per_million_cells_kBq, cell_type, isotope=dose.isotope)
     writer = _PetRows(subject, timepoint, scan, factor * _KBQ_PER_BQ_ML_MM3, dose)
     rows = [writer.organ(organ) for organ in scan.organs]
-    rows += [replace(writer.blank, organ=name, flag="outside_field_of_view") for name in scan.beyond]
+    rows += [replace(writer.blank, organ=name, flag=";".join(scan.flags_beyond())) for name in scan.beyond]
     notes = (f"{modality}: {dose.text}",)
     return ScanRows((*rows, *writer.remaining()), tuple(writer.budget), tuple(warnings), notes)
 
