@@ -51,6 +51,9 @@ def align(
     model: Annotated[Model, typer.Option("--model", help="What the transform may do.")] = Model.RIGID,
     fixed_points: Annotated[Path | None, typer.Option("--fixed-points", help="Fiducials of FIXED.")] = None,
     moving_points: Annotated[Path | None, typer.Option("--moving-points", help="Fiducials of MOVING.")] = None,
+    marker_size_mm: Annotated[
+        float | None, typer.Option("--marker-size-mm", min=0.01, help="Diameter of the markers to find.")
+    ] = None,
     fixed_mask: Annotated[Path | None, typer.Option("--fixed-mask", help="Labels: where to compare images.")] = None,
     initial: Annotated[Path | None, typer.Option("--initial", help="Transform to start from.")] = None,
     resampled: Annotated[Path | None, typer.Option("--resampled", help="Also write MOVING on FIXED's grid.")] = None,
@@ -95,6 +98,7 @@ def align(
             model=model.value,
             fixed_points=None if fixed_points is None else read_points(fixed_points),
             moving_points=None if moving_points is None else read_points(moving_points),
+            marker_size_mm=marker_size_mm,
             fixed_mask=None if fixed_mask is None else _mask(fixed_mask, fixed_scan),
             initial=None if initial is None else load_alignment(initial).moving_from_fixed,
             seed=seed,

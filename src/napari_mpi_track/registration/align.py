@@ -23,6 +23,7 @@ from napari_mpi_track.registration.quality import checked
 AlignmentMethod = Literal["auto", "frame", "fiducials", "intensity", "moments"]
 METHODS: tuple[str, ...] = ("auto", "frame", "fiducials", "intensity", "moments")
 MODELS: tuple[str, ...] = ("rigid", "similarity", "affine", "bspline")
+_OUTSIDE_MM = 10.0
 Effort = Literal["thorough", "fast"]
 EFFORTS: tuple[str, ...] = ("thorough", "fast")
 
@@ -35,6 +36,7 @@ def align(
     model: str = "rigid",
     fixed_points: Points | None = None,
     moving_points: Points | None = None,
+    marker_size_mm: float | None = None,
     fixed_mask: NDArray[Any] | None = None,
     initial: Transform | None = None,
     seed: int = 0,
@@ -58,6 +60,8 @@ def align(
         "rigid", "similarity" (one scale), "affine" or "bspline" (the last two by intensity only).
     fixed_points, moving_points
         Fiducials, in the frame of their scan.
+    marker_size_mm
+        Diameter of the markers to be found in the scans: blobs of other sizes are no candidates then.
     fixed_mask
         Where to compare images, shape as ``fixed.grid.shape``; the body without it.
     initial
@@ -89,6 +93,11 @@ def align(
     if fixed_mask is not None and np.shape(fixed_mask) != fixed.grid.shape:
         raise GridMismatchError(f"the mask has shape {np.shape(fixed_mask)}, the fixed scan {fixed.grid.shape}")
     chosen = _chosen(method, fixed, moving, fixed_points, moving_points)
+    if marker_size_mm is not None and (chosen != "fiducials" or fixed.is_projection or moving.is_projection):
+        raise AlignmentError(
+            "the size of markers tells which blobs of 3-D scans are markers; here none are looked for",
+            remedy="leave the size out, or use the method fiducials",
+        )
     if fixed.is_projection or moving.is_projection:
         found = align_projection(
             fixed,
@@ -105,7 +114,7 @@ def align(
     if chosen == "frame":
         found = _by_frame(fixed, moving)
     elif chosen == "fiducials":
-        found = _by_fiducials(fixed, moving, fixed_points, moving_points, fixed_mask, model)
+        found = _by_fiducials(fixed, moving, fixed_points, moving_points, marker_size_mm, fixed_mask, model)
     else:
         _refuse_emission(fixed, moving, chosen)
         from napari_mpi_track.registration.intensity import align_intensity, align_moments
@@ -175,18 +184,20 @@ def _by_fiducials(
     moving: Volume,
     fixed_points: Points | None,
     moving_points: Points | None,
+    marker_size_mm: float | None,
     fixed_mask: NDArray[Any] | None,
     model: str,
 ) -> Alignment:
     def centre(transform: Transform) -> NDArray[np.float64] | None:
         return _body_centre(fixed, moving, fixed_mask, transform)
 
-    return align_fiducials(_markers(fixed, fixed_points), _markers(moving, moving_points), model, centre)
+    here, there = _markers(fixed, fixed_points, marker_size_mm), _markers(moving, moving_points, marker_size_mm)
+    return align_fiducials(here, there, model, centre)
 
 
-def _markers(volume: Volume, points: Points | None) -> Markers:
+def _markers(volume: Volume, points: Points | None, size_mm: float | None) -> Markers:
     within = _in_frame_of(volume, points)
-    return markers_from(volume) if within is None else markers_given(within)
+    return markers_from(volume, size_mm) if within is None else markers_given(within)
 
 
 def _in_frame_of(volume: Volume, points: Points | None) -> Points | None:
@@ -197,6 +208,14 @@ def _in_frame_of(volume: Volume, points: Points | None) -> Points | None:
         raise FrameMismatchError(
             f"the points lie in the frame '{points.frame}', their scan in '{volume.grid.frame}'",
             remedy="give points marked in the same scan",
+        )
+    index = volume.grid.index_from(points.positions_mm)
+    margin = _OUTSIDE_MM / volume.grid.spacing_mm
+    if len(points) and np.all(np.any((index < -margin) | (index > np.array(volume.grid.shape) - 1 + margin), axis=1)):
+        raise FrameMismatchError(
+            f"all {len(points)} points lie more than {_OUTSIDE_MM:.0f} mm outside their scan, like those of another",
+            file=volume.file,
+            remedy="give points marked in this scan, in LPS mm (RAS has the signs of x and y turned)",
         )
     return points.in_frame(volume.grid.frame)
 
