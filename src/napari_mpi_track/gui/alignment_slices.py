@@ -40,9 +40,9 @@ class Facing:
 
 # As radiology hangs them: the head at the top, the subject's right at the left.
 FACINGS: dict[ViewName, Facing] = {
-    "axial": Facing((1, 0, 0), (0, 1, 0), "z", ("R", "L", "A", "P")),
     "coronal": Facing((1, 0, 0), (0, 0, -1), "y", ("R", "L", "S", "I")),
     "sagittal": Facing((0, 1, 0), (0, 0, -1), "x", ("A", "P", "S", "I")),
+    "axial": Facing((1, 0, 0), (0, 1, 0), "z", ("R", "L", "A", "P")),
 }
 
 
@@ -147,7 +147,8 @@ def overlaid(
 
     The darker the upper scan, the more the lower one shines through; ``opacity`` is 0 to 1.
     """
-    weight = np.uint16(round(256 * opacity)) * above.astype(np.uint16) >> 8
+    # The root lets dim tracer be seen as well.
+    weight = (opacity * np.sqrt(np.arange(256) / 255) * 255).astype(np.uint16)[above]
     share = weight[..., None]
     mixed = below[..., None].astype(np.uint16) * (255 - share) + colours[above].astype(np.uint16) * share
     # Colours hide what is below only where they are bright, and never darken it.

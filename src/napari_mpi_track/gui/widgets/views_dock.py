@@ -1,0 +1,58 @@
+"""The three views beneath the viewer's picture, there as long as their panel is in front."""
+
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QMainWindow, QWidget
+
+_HEIGHT_PX = 440
+
+
+class ViewsDock(QObject):
+    """Shows ``views`` in a dock of the viewer's window while ``panel`` is seen and has something to show."""
+
+    def __init__(self, viewer: Any, panel: QWidget, views: QWidget) -> None:
+        super().__init__(panel)
+        self._window = getattr(viewer, "window", None)
+        self._panel, self._views = panel, views
+        self._dock: Any = None
+        self._is_wanted = False
+        panel.installEventFilter(self)
+
+    def want(self, is_wanted: bool) -> None:
+        """Say whether there is something to show."""
+        self._is_wanted = is_wanted
+        self._arrange()
+
+    def close(self) -> None:
+        """Take the dock away for good."""
+        if self._dock is not None and self._window is not None:
+            self._window.remove_dock_widget(self._dock)
+            self._dock = None
+
+    def _make_high(self) -> None:
+        main = None if self._dock is None else self._dock.parent()
+        if isinstance(main, QMainWindow):
+            main.resizeDocks([self._dock], [_HEIGHT_PX], Qt.Orientation.Vertical)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        if event is not None and event.type() in (QEvent.Type.Show, QEvent.Type.Hide):
+            self._arrange()
+        return super().eventFilter(watched, event)
+
+    def _arrange(self) -> None:
+        if self._window is None:
+            return
+        is_seen = self._is_wanted and self._panel.isVisible()
+        if is_seen and self._dock is None:
+            dock = self._window.add_dock_widget(self._views, name="Align: three views", area="bottom", tabify=False)
+            # napari hands out its own proxies, which Qt does not take.
+            self._dock = getattr(dock, "__wrapped__", dock)
+            main = self._dock.parent()
+            if isinstance(main, QMainWindow):
+                # The panel keeps its height: the views lie beneath the picture only.
+                main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+                main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+                QTimer.singleShot(0, self._make_high)
+        elif self._dock is not None:
+            self._dock.setVisible(is_seen)
