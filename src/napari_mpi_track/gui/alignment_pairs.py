@@ -118,6 +118,10 @@ def next_side(draft: AlignmentDraft) -> Side:
 
 def fit_of(draft: AlignmentDraft, centre_mm: Place | None = None) -> PairFit:
     """Return how well the used pairs meet, the expected error stated at ``centre_mm`` (the body's centre)."""
+    found = None if draft.found is None else draft.found.alignment
+    if found is not None and found.fiducials is not None and _same_places(pairs_of(found), draft.used_pairs):
+        # What was found weighs each marker by how well it was seen: the table shows that result, not another one.
+        return _told(draft.pairs, found)
     scaled = "similarity" if draft.settings.model == "similarity" else "rigid"
     return _fit(draft.pairs, scaled, centre_mm)
 
@@ -136,6 +140,11 @@ def _fit(pairs: tuple[Pair, ...], model: str, centre_mm: Place | None) -> PairFi
         alignment = align_fiducials(markers_given(fixed), markers_given(moving), model, lambda _: centre)
     except AlignmentError as error:
         return PairFit(None, _in_words(error))
+    return _told(pairs, alignment)
+
+
+def _told(pairs: tuple[Pair, ...], alignment: Alignment) -> PairFit:
+    """Return what an alignment by the used pairs says of all pairs."""
     evidence = alignment.fiducials
     assert evidence is not None
     whole = [pair for pair in pairs if pair.is_complete]
@@ -144,7 +153,8 @@ def _fit(pairs: tuple[Pair, ...], model: str, centre_mm: Place | None) -> PairFi
     transform = alignment.moving_from_fixed
     apart = np.linalg.norm(transform.map(here) - there, axis=1)
     arrows = transform.inverse().map(there) - here
-    left_out = dict(zip(evidence.fixed.names, evidence.leave_one_out_mm.tolist(), strict=True))
+    used = [pair.name for pair in whole if pair.is_used]
+    left_out = dict(zip(used, evidence.leave_one_out_mm.tolist(), strict=True))
     return PairFit(
         alignment,
         "",
@@ -152,6 +162,10 @@ def _fit(pairs: tuple[Pair, ...], model: str, centre_mm: Place | None) -> PairFi
         {name: error for name, error in left_out.items() if np.isfinite(error)},
         {pair.name: _place(arrows[k]) for k, pair in enumerate(whole)},
     )
+
+
+def _same_places(first: tuple[Pair, ...], second: tuple[Pair, ...]) -> bool:
+    return [(p.fixed_mm, p.moving_mm) for p in first] == [(p.fixed_mm, p.moving_mm) for p in second]
 
 
 def _in_words(error: MpiTrackError) -> str:

@@ -1,0 +1,135 @@
+"""The long part of an alignment, off the GUI thread: what is told on the way, and what comes of it."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+
+from napari_mpi_track.errors import AlignmentError, MpiTrackError
+from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Found
+from napari_mpi_track.gui.tasks import Progress
+from napari_mpi_track.imaging.transform import Transform
+from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.registration.align import align
+from napari_mpi_track.registration.alignment import Alignment, Verdict
+from napari_mpi_track.registration.evidence import AlignmentStep
+from napari_mpi_track.report.alignment_figures import comparison_figure, evidence_figure
+from napari_mpi_track.report.alignment_views import AlignmentPicture, alignment_picture
+from napari_mpi_track.report.figures import figure_bytes
+
+# A curve in a panel has no more dots than that.
+_MOST_STEPS = 4000
+BY_HAND = "manual"
+
+
+class LiveSteps:
+    """What a running alignment has told so far: written by its thread, read by the window whenever it likes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._trace: list[tuple[str, float]] = []
+        self._pose: Transform | None = None
+
+    def add(self, step: AlignmentStep) -> None:
+        """Take one step; called from the thread that works."""
+        with self._lock:
+            self._pose = step.moving_from_fixed
+            if len(self._trace) < _MOST_STEPS and np.isfinite(step.metric):
+                self._trace.append((step.stage, float(step.metric)))
+
+    def so_far(self) -> tuple[list[tuple[str, float]], Transform | None]:
+        """Return (stage, metric) of every step yet, and where the moving scan lies now."""
+        with self._lock:
+            return list(self._trace), self._pose
+
+
+def run_alignment(draft: AlignmentDraft, progress: Progress, steps: LiveSteps) -> Found:
+    """Return the alignment that a draft asks for, with its pictures.
+
+    Raises
+    ------
+    AlignmentError
+        When it fails, is stopped, or cannot be tried on these scans.
+    """
+    fixed, moving = _both(draft)
+    settings = draft.settings
+    alignment = align(
+        fixed,
+        moving,
+        method=settings.method,
+        model=settings.model,
+        effort=settings.effort,
+        fixed_points=draft.points("fixed"),
+        moving_points=draft.points("moving"),
+        initial=draft.pose if settings.is_from_here else None,
+        progress=progress.report,
+        should_stop=progress.should_stop,
+        on_step=steps.add,
+    )
+    progress.report(1.0, "drawing how well it fits")
+    return with_picture(alignment, fixed, moving)
+
+
+def run_markers(draft: AlignmentDraft, progress: Progress) -> Found:
+    """Return the alignment by markers that are found in both scans and paired without labels."""
+    fixed, moving = _both(draft)
+    progress.report(0.1, f"looking for markers in {fixed.modality or 'both scans'}")
+    model = "similarity" if draft.settings.model == "similarity" else "rigid"
+    alignment = align(
+        fixed, moving, method="fiducials", model=model, progress=progress.report, should_stop=progress.should_stop
+    )
+    return with_picture(alignment, fixed, moving)
+
+
+def by_hand(draft: AlignmentDraft) -> Alignment:
+    """Return the position the moving scan was put to as an alignment: doubtful, its error not known."""
+    fixed, moving = _both(draft)
+    pose = draft.pose.between(fixed.grid.frame, moving.grid.frame)
+    return Alignment(
+        pose,
+        method=BY_HAND,
+        model="rigid" if pose.is_rigid else "similarity" if draft.settings.model == "similarity" else "affine",
+        verdict=Verdict.DOUBTFUL,
+        reason="placed by hand and eye; nothing measures its error",
+        centre_mm=fixed.grid.centre_mm,
+        warnings=("the error of a position found by hand is not known",),
+    )
+
+
+def with_picture(alignment: Alignment, fixed: Volume, moving: Volume) -> Found:
+    """Return an alignment with the pictures that show how well it fits; without them where none can be made."""
+    try:
+        picture: AlignmentPicture | None = alignment_picture(alignment, fixed, moving)
+    except MpiTrackError:
+        picture = None
+    return Found(alignment, picture)
+
+
+def picture_png(picture: AlignmentPicture, kind: str | None) -> bytes:
+    """Return one kind of picture of an alignment as PNG, or all of them side by side."""
+    figure = evidence_figure(picture) if kind is None else comparison_figure(picture, kind)  # type: ignore[arg-type]
+    return figure_bytes(figure, "png")
+
+
+def joined(alignment: Alignment, draft: AlignmentDraft) -> Alignment:
+    """Return an alignment said to join the two chosen scans, whatever frames its file names."""
+    fixed, moving = _both(draft)
+    stated = alignment.moving_from_fixed
+    here, there = fixed.grid.frame, moving.grid.frame
+    others = [
+        name for name, own in ((stated.source_frame, here), (stated.target_frame, there)) if name not in (None, own)
+    ]
+    warnings = alignment.warnings
+    if others:
+        warnings = (
+            *warnings,
+            f"it was made for the frame {' and '.join(f'“{o}”' for o in others)}, and is used here on your word",
+        )
+    return replace(alignment, moving_from_fixed=stated.between(here, there), warnings=warnings)
+
+
+def _both(draft: AlignmentDraft) -> tuple[Volume, Volume]:
+    fixed, moving = draft.volume("fixed"), draft.volume("moving")
+    if fixed is None or moving is None:
+        raise AlignmentError("two scans are needed", remedy="choose a fixed and a moving scan first")
+    return fixed, moving
