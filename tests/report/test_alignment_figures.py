@@ -154,6 +154,30 @@ def test_markers_are_ringed_with_arrows_ten_times_their_residual() -> None:
     assert "arrows" in " ".join(text.get_text().replace("\n", " ") for text in axes.texts)
 
 
+def test_a_marker_is_seen_in_its_ring_though_it_lies_in_none_of_the_slices() -> None:
+    fixed = posed_animal(Modality.CT, HERE, frame="fixed")
+    marker = (14.0, -12.0, 18.0)
+    index = np.moveaxis(np.indices(fixed.grid.shape), 0, -1)
+    voxels = fixed.voxels.copy()
+    voxels[np.linalg.norm(fixed.grid.lps_from(index) - marker, axis=-1) < 1.5] = 2500.0
+    points = Points(["a"], np.array([marker]), "fixed")
+    same = Transform.identity("fixed", "moving")
+    known = LandmarkEvidence(points, points.in_frame("moving"), np.zeros(1))
+    found = Alignment(same, "frame", landmarks=known)
+    picture = alignment_picture(found, fixed.with_voxels(voxels), spot(marker, Modality.MPI, "moving"))
+    without = alignment_picture(
+        replace(found, landmarks=None), fixed.with_voxels(voxels), spot(marker, Modality.MPI, "moving")
+    )
+    for view in picture.views:
+        row, column = pixel_of(view, marker)
+        assert view.fixed[row, column] == 255
+        # Air lies there in the slice through the body's centre.
+        plain = view_of(without, view.name)
+        outside = pixel_of(plain, marker)
+        if all(0 <= at < side for at, side in zip(outside, plain.fixed.shape, strict=True)):
+            assert plain.fixed[outside] < 40
+
+
 def test_figures_say_what_they_show_with_a_bar_in_mm_and_the_verdict() -> None:
     picture = replace(ct_and_mr(alignment(verdict=Verdict.DOUBTFUL)), title="m01 <day 7>: MR to CT")
     words = [text.get_text() for text in evidence_figure(picture).axes[0].texts]

@@ -41,7 +41,7 @@ def target_error_figure(picture: AlignmentPicture) -> "Figure":
 
 def metric_figure(images: ImageEvidence) -> "Figure":
     """Return how alike the scans were after every step of the refinement, from the start to the end."""
-    figure = new_figure(4.2, 2.6)
+    figure = new_figure(4.4, 3.0)
     figure.set_layout_engine("constrained")
     axes = plain_axes(figure, 111)
     steps = np.asarray(images.trace, dtype=float)
@@ -51,7 +51,8 @@ def metric_figure(images: ImageEvidence) -> "Figure":
             line = (0, (4, 2)) if words == "before" else "-"
             axes.axhline(value, color=colour, linewidth=1.0, linestyle=line, label=f"{words}: {value:.3g}")
     axes.set_xlabel("step of the refinement", fontsize=9)
-    axes.set_ylabel(f"{images.metric} (larger is better)", fontsize=9)
+    axes.set_ylabel(images.metric, fontsize=9)
+    axes.set_title("larger is more alike; levels of the search differ in scale", fontsize=8, loc="left")
     axes.legend(fontsize=8, frameon=False)
     return figure
 
@@ -194,7 +195,7 @@ def _words(picture: AlignmentPicture, kind: Kind) -> tuple[str, list[str]]:
     fixed, moving = picture.fixed_name, picture.moving_name
     if fixed == moving:
         fixed, moving = f"{fixed} (fixed)", f"{moving} (moving)"
-    rings = [f"Rings: markers; arrows lead to the other scan's, {RESIDUALS_DRAWN} x as long as the residual."]
+    rings = [f"Rings: markers, at their own depth; arrows lead to the other scan's, {RESIDUALS_DRAWN} x the residual."]
     marked = rings if picture.marks and kind in ("overlay", "outline") else []
     if kind == "overlay":
         return f"{moving} over {fixed}", [f"Highest value along the line of sight; {_clear(picture)}.", *marked]
@@ -205,8 +206,8 @@ def _words(picture: AlignmentPicture, kind: Kind) -> tuple[str, list[str]]:
     if kind == "blend":
         return f"{fixed} green, {moving} magenta", ["Grey where both are alike."]
     centre = picture.centre_error_mm
-    known = [] if centre is None else [f"{three_digits(centre)} mm at the body's centre."]
-    return "expected error at every point", ["Root mean square, as the alignment's covariance has it.", *known]
+    known = "" if centre is None else f"; {three_digits(centre)} mm at the body's centre"
+    return "expected error at every point", [f"Root mean square{known}."]
 
 
 def _clear(picture: AlignmentPicture) -> str:
@@ -230,11 +231,13 @@ def _marks(axes: "Axes", sheet: _Sheet) -> None:
                 way = [float(np.dot(side, mark.apart_mm)) / view.mm_per_pixel for side in (view.right, view.up)]
                 places[mark.is_landmark].append((left + x, bottom + y))
                 arrows.append((left + x, bottom + y, RESIDUALS_DRAWN * way[0], RESIDUALS_DRAWN * way[1]))
+    # Points squared, as matplotlib has it: the ring's diameter on the figure.
+    size = (2 * picture.ring_mm / picture.views[0].mm_per_pixel * sheet.zoom * 72 / _DPI) ** 2
     for is_landmark, found in places.items():
         if found:
             style: dict[str, Any] = {"facecolors": "none", "edgecolors": "#56e0ff", "linewidths": 1.1}
             x, y = np.array(found).T
-            axes.scatter(x, y, s=70, marker="s" if is_landmark else "o", **style)
+            axes.scatter(x, y, s=size, marker="s" if is_landmark else "o", **style)
     if arrows:
         x, y, across, along = np.array(arrows).T
         axes.quiver(

@@ -29,6 +29,7 @@ _MOST_PIXELS_WIDE = 1500
 _PROJECTED_VOXELS = 150_000
 _ERROR_EVERY = 4
 _EDGE_PART = 0.12
+_RING_MM, _RING_PIXELS = 2.2, 7
 # Name, LPS direction to the right and up, letters at the left, right, bottom and top edge.
 _VIEWS = (
     ("coronal", (1, 0, 0), (0, 0, 1), "RLIS"),
@@ -113,6 +114,8 @@ class AlignmentPicture:
         Expected target error at the body's centre, mm.
     marks
         Fiducials and landmarks.
+    ring_mm
+        Radius of the ring around each of them; within it the slice goes through the mark itself.
     images
         How alike the scans are.
     """
@@ -128,6 +131,7 @@ class AlignmentPicture:
     brightest: str
     centre_error_mm: float | None
     marks: tuple[Mark, ...]
+    ring_mm: float
     images: ImageEvidence | None
 
     @property
@@ -163,6 +167,7 @@ def alignment_picture(
     step = _mm_per_pixel(low, high, 2 if is_emission else 4, fixed, moving)
     here, there = Transform.identity(), alignment.moving_from_fixed
     window = _window(fixed, coarse)
+    ring_mm = max(_RING_MM, _RING_PIXELS * step)
     top = 1.0
     projected: tuple[NDArray[np.float32], Grid] | None = None
     if is_emission:
@@ -176,8 +181,11 @@ def alignment_picture(
     views = []
     for name, right, up, letters in _VIEWS:
         plane = _Plane(np.array(right), np.array(up), centre, low, high, step)
-        seen = plane.seen(fixed, here)
-        carried = plane.projected(*projected) if projected is not None else plane.seen(moving, there)
+        seen = plane.with_marks(plane.seen(fixed, here), fixed, here, marks, ring_mm)
+        if projected is not None:
+            carried = plane.projected(*projected)
+        else:
+            carried = plane.with_marks(plane.seen(moving, there), moving, there, marks, ring_mm)
         grey = _levels(carried, *other)
         edges = np.zeros(grey.shape, dtype=bool) if is_emission else _edges(grey)
         views.append(
@@ -199,6 +207,7 @@ def alignment_picture(
         f"{three_digits(top)} {units_of(moving).voxel}" if is_emission else "",
         alignment.expected_target_error_mm,
         marks,
+        ring_mm,
         alignment.images,
     )
 
@@ -239,6 +248,24 @@ class _Plane:
         values = _sampled(scan, scan_from_fixed, self.points(finer))
         rows, columns = values.shape[0] // finer, values.shape[1] // finer
         return np.asarray(values.reshape(rows, finer, columns, finer).mean(axis=(1, 3)))
+
+    def with_marks(
+        self,
+        slice_: NDArray[np.float32],
+        scan: Volume,
+        scan_from_fixed: Transform,
+        marks: tuple[Mark, ...],
+        ring_mm: float,
+    ) -> NDArray[np.float32]:
+        """Return the slice with what lies at each mark's own depth within its ring: few marks lie in one plane."""
+        shown = slice_.copy()
+        points = self.points()
+        away = 1 - np.abs(self.right) - np.abs(self.up)
+        for mark in marks:
+            offset = points - np.array(mark.fixed_mm)
+            is_near = np.hypot(offset @ self.right, offset @ self.up) <= ring_mm
+            shown[is_near] = _sampled(scan, scan_from_fixed, points[is_near] - offset[is_near] * away)
+        return shown
 
     def projected(self, values: NDArray[np.float32], lattice: Grid) -> NDArray[np.float32]:
         """Return the maximum of ``values`` along the line of sight."""
