@@ -4,7 +4,8 @@
 
 CT 0.2 mm (200 x 200 x 450) to MRI 0.25 mm or PET 0.5 mm, 10 degrees and 5 to 6.5 mm apart. Every tool runs in a
 process of its own, with two threads where it wants them (ours takes one); CPU time is that of the call alone, images
-in memory (greedy: in files); peak memory that of the whole process (Linux). Ours searches over all poses, the others start from the scans' own coordinates.
+in memory (greedy: in files); peak memory that of the whole process (Linux). Ours searches over all poses, the others
+start from the scans' own coordinates.
 itk-elastix, antspyx and picsl_greedy are needed by this benchmark only; one that is not installed is left out.
 """
 

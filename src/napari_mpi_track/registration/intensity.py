@@ -32,6 +32,8 @@ from napari_mpi_track.registration.search import (
 from napari_mpi_track.registration.similarity import Comparison
 from napari_mpi_track.registration.verdict import METRICS, Finding, Rival, body_overlap, judged
 
+# By what factor a pose must tell more than the one nearest to the user's start to be taken instead.
+_CLEARLY = 1.2
 # What the best poses are refined on: all of them on the first level, the winner on what follows.
 _LEVELS = {"thorough": (FINE, FINEST), "fast": (FINE,)}
 
@@ -68,8 +70,8 @@ def align_intensity(
 
     The scans' own coordinates, the 24 axis-aligned turns with tilts between them and the bodies' principal axes are
     searched on coarse block averages, the best different poses climbed from, the neighbours of the best tried too,
-    the best few refined, and the best final one kept. With ``initial`` the top nearest to it is the result, and the
-    search only tells whether another one is better. A doubtful result is looked at once more, over more poses, and
+    the best few refined, and the best final one kept. With ``initial`` the top nearest to it is the result, unless
+    the search finds one that tells a fifth more. A doubtful result is looked at once more, over more poses, and
     within one modality by mutual information as well (two MR sequences may show one tissue bright and dark).
 
     The error is measured on the scans: the scatter of the metric's slope over the body against its curvature. It
@@ -152,11 +154,19 @@ def _found(search: Search, breadth: Breadth, wish: _Wish) -> Alignment:
     stage = search.watch.stepped("refining the best poses")
     near = [_nearest(search, wish.start)] if wish.is_start_given else []
     refined = [search.climbed(fine, top.matrix, 0.01, stage) for top in [*near, *tops[:3]]]
-    best = refined[0] if wish.is_start_given else max(refined, key=lambda top: top.information)
+    best = _kept(refined, wish)
     second = _second(search, fine, best, [*refined, *tops[3:]])
     movements = Movements(wish.model, search.centre, search.radius)
     last, best = _finished(search, best, movements, wish.levels)
     return _weighed(search, fine, last, best, second, movements, wish)
+
+
+def _kept(refined: list[Top], wish: _Wish) -> Top:
+    """Return the most alike; the top nearest to a start that was given, the first, unless another is clearly so."""
+    best = max(refined, key=lambda top: top.information)
+    if wish.is_start_given and best.information < _CLEARLY * refined[0].information:
+        return refined[0]
+    return best
 
 
 def _nearest(search: Search, start: Matrix) -> Top:
