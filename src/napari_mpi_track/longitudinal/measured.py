@@ -26,6 +26,7 @@ from napari_mpi_track.quantification.organ_signal import OrganSignals, displacem
 from napari_mpi_track.quantification.saturation import is_beyond_linear_range
 from napari_mpi_track.quantification.spill_over import SpillOver, correct_spill_over
 from napari_mpi_track.registration.alignment import Alignment, Verdict
+from napari_mpi_track.registration.view import on_plane, organs_seen_by, thinned
 
 # The signal of a marker is collected in a ball of this radius, in FWHM: its blur beyond is spill-over.
 _MARKER_RADIUS_FWHM = 1.0
@@ -92,6 +93,12 @@ class MeasuredScan:
     def markers(self) -> list[str]:
         """The markers, each a part of its own."""
         return [name for name in self.signals.names if is_marker(name)]
+
+    def volume_mm3(self, names: list[str]) -> float | None:
+        """Return the volume of these parts together; ``None`` in a projection, whose pixels have an area alone."""
+        if self.scan.is_projection:
+            return None
+        return sum(self.signals.organs[name].volume_mm3 for name in names)
 
     def weights(self, names: list[str]) -> NDArray[np.float64]:
         """Return 1 for every part in ``names`` and 0 for the others, shape (k,)."""
@@ -237,11 +244,13 @@ def measure_scan(
     occupancy, beyond = Occupancy(scan.grid, {}), []
     if organs is not None:
         way = None if scan_from_organs is None else scan_from_organs.moving_from_fixed
+        if scan.is_projection:
+            organs = organs_seen_by(organs, scan, way)
         whole = measure_occupancy(organs, scan.grid, way)
         beyond = [name for name, organ in whole.organs.items() if not organ.fraction.sum()]
         occupancy = Occupancy(scan.grid, {k: v for k, v in whole.organs.items() if k not in beyond})
     if markers is not None:
-        occupancy = _with_markers(occupancy, markers, radius * _MARKER_RADIUS_FWHM)
+        occupancy = _with_markers(scan, occupancy, markers, radius * _MARKER_RADIUS_FWHM)
     # Seen along the ray, the body covers every organ: a projection has no rest of it to tell apart.
     has_depth = scan.grid.shape[0] > 1
     if anatomy is not None and has_depth and point_spread is not None and occupancy.organs:
@@ -249,7 +258,9 @@ def measure_scan(
     signals = measure_organs(scan, occupancy, noise, _background(scan, occupancy, background))
     spill = None
     if point_spread is not None and occupancy.organs:
-        vials = {} if markers is None else _with_markers(Occupancy(scan.grid, {}), markers, _VIAL_RADIUS_MM).organs
+        vials = (
+            {} if markers is None else _with_markers(scan, Occupancy(scan.grid, {}), markers, _VIAL_RADIUS_MM).organs
+        )
         sources = {name: vial for name, vial in vials.items() if name in occupancy.organs}
         spill = correct_spill_over(scan, occupancy, signals, noise, point_spread, sources)
     return MeasuredScan(
@@ -278,9 +289,12 @@ def _background(scan: Volume, occupancy: Occupancy, background: float | str) -> 
     return float(organ.fraction @ scan.voxels.ravel()[organ.voxel] / organ.fraction.sum())
 
 
-def _with_markers(occupancy: Occupancy, markers: Points, radius_mm: float) -> Occupancy:
+def _with_markers(scan: Volume, occupancy: Occupancy, markers: Points, radius_mm: float) -> Occupancy:
     """Return the occupancy with a ball around every marker; one beyond the field of view is left out."""
-    balls = occupancy.with_balls(markers, radius_mm)
+    if scan.is_projection:
+        balls = Occupancy(thinned(scan.grid), occupancy.organs).with_balls(on_plane(markers, scan), radius_mm)
+    else:
+        balls = occupancy.with_balls(markers, radius_mm)
     seen = {k: v for k, v in balls.organs.items() if not is_marker(k) or v.fraction.sum() > 0}
     return Occupancy(occupancy.grid, seen)
 

@@ -38,7 +38,7 @@ def mpi_rows(
     scan = measure_scan(
         mpi,
         noise,
-        scene.organs,
+        scene.mpi_organs,
         scene.mpi_from_organs,
         markers=scene.mpi_fiducials,
         anatomy=scene.anatomy,
@@ -119,7 +119,7 @@ def _organ_row(
     row = replace(
         blank,
         organ=organ,
-        organ_volume_mm3=measured.volume_mm3,
+        organ_volume_mm3=scan.volume_mm3([organ]),
         signal_total=total,
         signal_total_sd=total_sd,
         signal_total_corrected=None if scan.spill is None else scan.signal_of([organ])[0].value,
@@ -144,7 +144,7 @@ def _remaining_rows(blank: Measurement, scan: MeasuredScan, vial: str | None) ->
             replace(
                 blank,
                 organ=FIDUCIALS,
-                organ_volume_mm3=sum(part.volume_mm3 for part in parts),
+                organ_volume_mm3=scan.volume_mm3(scan.markers),
                 signal_total=total,
                 signal_total_sd=total_sd,
                 signal_total_corrected=None if scan.spill is None else signal.value,

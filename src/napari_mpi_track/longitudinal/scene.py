@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ from napari_mpi_track.readers.points import read_points
 from napari_mpi_track.readers.scans import read_scan
 from napari_mpi_track.registration.align import align
 from napari_mpi_track.registration.alignment import Alignment, chain, load_alignment
+from napari_mpi_track.registration.saved import as_bed, checked_by_markers, for_session
+
+_METHODS = ("frame", "fiducials", "intensity", "moments")
 
 Progress = Callable[[float, str], None]
 ShouldStop = Callable[[], bool]
@@ -66,6 +70,12 @@ class Scene:
     def mpi_from_organs(self) -> Alignment | None:
         """The whole way from the organs to the MPI; ``None`` where they share one frame."""
         return _joined(self.mpi_from_anatomy, self.anatomy_from_organs)
+
+    @property
+    def mpi_organs(self) -> OrganLabels | None:
+        """The organs that the MPI can be shared out between: none drawn in depth where it is a projection."""
+        is_deep = self.organs is not None and self.organs.grid.shape[0] > 1
+        return None if is_deep and self.mpi is not None and self.mpi.is_projection else self.organs
 
     @property
     def pet_from_organs(self) -> Alignment | None:
@@ -134,6 +144,8 @@ class _SceneSetter:
         self.saved: list[tuple[str, Alignment]] = []
         self.compared: list[tuple[Volume, Volume]] = []
         self.mpi: Volume | None = None
+        # What the files themselves call the frames that are named by subject, day and scan here.
+        self.file_frames: dict[str | None, str | None] = {}
         self.warnings: list[str] = []
         self.failures: list[str] = []
 
@@ -151,6 +163,12 @@ class _SceneSetter:
             mpi_from_anatomy, fiducials = self._align_mpi(anatomy, mpi)
         elif mpi is not None:
             fiducials = self._given_points(self.timepoint.mpi_fiducials, mpi)
+        if mpi is not None and mpi.is_projection and organs is not None and organs.grid.shape[0] > 1:
+            self.failures.append(
+                f"organs drawn over {organs.grid.shape[0]} planes cannot be measured in a projection: sharing its"
+                " pixels by their lengths along the ray is not there yet, so only the whole scan is measured (organs"
+                " drawn on the projected anatomy can be)"
+            )
         pet, pet_from_anatomy = self._pet(anatomy)
         return Scene(
             mpi,
@@ -183,7 +201,11 @@ class _SceneSetter:
         if not np.isfinite(volume.voxels).any():
             raise UnreadableScanError("the scan holds no number", file=scan.path, remedy="export it again")
         self.warnings += [f"{scan.path.name}: {warning}" for warning in volume.warnings]
-        return volume.in_frame(frame_of(self.subject, at or self.timepoint, what))
+        if scan.is_projection:
+            volume = replace(volume, is_projection=True)
+        frame = frame_of(self.subject, at or self.timepoint, what)
+        self.file_frames[frame] = volume.grid.frame
+        return volume.in_frame(frame)
 
     def _organs(self, anatomy: Volume | None) -> tuple[OrganLabels | None, Alignment | None]:
         """Return the organs that serve this day in their own day's frame, and the way from there to this anatomy."""
@@ -209,33 +231,60 @@ class _SceneSetter:
         assert drawn_anatomy is not None
         _require_drawn_on(organs, drawn_anatomy)
         alignment = align(
-            drawn_anatomy, anatomy, method="intensity", should_stop=self.should_stop, progress=self._part(0.1, 0.3)
+            drawn_anatomy,
+            anatomy,
+            method="intensity",
+            model=self.study.between_days,
+            should_stop=self.should_stop,
+            progress=self._part(0.1, 0.3),
         )
         self._record(alignment, "anatomy", f"anatomy of day {drawn.day:g}", (drawn_anatomy, anatomy))
         return organs, alignment
 
     def _align_mpi(self, anatomy: Volume, mpi: Volume) -> tuple[Alignment, Points | None]:
         method = self.timepoint.alignment or self.study.alignment
-        if method not in ("frame", "fiducials", "intensity", "moments"):
-            alignment = self._given(Path(method), anatomy, mpi)
+        points = (
+            self._given_points(self.timepoint.anatomy_fiducials, anatomy),
+            self._given_points(self.timepoint.mpi_fiducials, mpi),
+        )
+        if method not in _METHODS:
+            alignment, own = checked_by_markers(self._given(Path(method), anatomy, mpi), anatomy, mpi, *points)
         else:
             alignment = align(
                 anatomy,
                 mpi,
                 method=method,
-                fixed_points=self._given_points(self.timepoint.anatomy_fiducials, anatomy),
-                moving_points=self._given_points(self.timepoint.mpi_fiducials, mpi),
+                fixed_points=points[0],
+                moving_points=points[1],
                 should_stop=self.should_stop,
                 progress=self._part(0.3, 0.5),
             )
+            own = None if alignment.fiducials is None else alignment.fiducials.moving
         self._record(alignment, "MPI", "anatomy", (anatomy, mpi))
-        paired = None if alignment.fiducials is None else alignment.fiducials.moving
-        return alignment, paired or self._given_points(self.timepoint.mpi_fiducials, mpi)
+        return alignment, points[1] if own is None else own
 
     def _given(self, path: Path, fixed: Volume, moving: Volume) -> Alignment:
-        alignment = load_alignment(path)
+        """Return a saved alignment for these scans: one that the whole study names is a bed's."""
+        scanned_at = self._scanned_at(moving)
+        alignment = for_session(
+            load_alignment(path),
+            path.name,
+            fixed_frame=self.file_frames.get(fixed.grid.frame),
+            moving_frame=self.file_frames.get(moving.grid.frame),
+            scanned_at=scanned_at,
+        )
+        if self.timepoint.alignment is None and alignment.method.startswith("saved ("):
+            alignment = as_bed(load_alignment(path), path.name, scanned_at)
         transform = alignment.moving_from_fixed.between(fixed.grid.frame, moving.grid.frame)
         return replace(alignment, moving_from_fixed=transform)
+
+    def _scanned_at(self, scan: Volume) -> datetime | None:
+        """Return when a scan of this timepoint was made, as the study says it, or else the file."""
+        known = self.timepoint.time or scan.acquired_at
+        injected_at = self.subject.injection.time
+        if known is None and injected_at is not None:
+            return injected_at + timedelta(days=self.timepoint.day)
+        return known
 
     def _given_points(self, path: Path | None, scan: Volume) -> Points | None:
         return None if path is None else read_points(path).in_frame(scan.grid.frame)
@@ -243,12 +292,11 @@ class _SceneSetter:
     def _pet(self, anatomy: Volume | None) -> tuple[Volume | None, Alignment | None]:
         """Return the PET and its way from the anatomy; a PET that cannot be had costs the MPI nothing."""
         method = self.timepoint.pet_alignment or "frame"
-        shares_frame = anatomy is None or method == "frame"
         try:
-            pet = self._read(self.timepoint.pet, "anatomy" if shares_frame else "pet", Modality.PET)
-            if pet is None or anatomy is None or shares_frame:
+            pet = self._read(self.timepoint.pet, "anatomy" if anatomy is None else "pet", Modality.PET)
+            if pet is None or anatomy is None:
                 return pet, None
-            if method in ("fiducials", "intensity", "moments"):
+            if method in _METHODS:
                 alignment = align(anatomy, pet, method=method, should_stop=self.should_stop)
             else:
                 alignment = self._given(Path(method), anatomy, pet)

@@ -10,6 +10,7 @@ from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.volume import Modality
 
 SignalMetric = Literal["total", "maximum"]
+BetweenDays = Literal["rigid", "affine", "bspline"]
 DecayReference = Literal["injection", "scan", "none"]
 
 
@@ -17,7 +18,8 @@ DecayReference = Literal["injection", "scan", "none"]
 class ScanFile:
     """Where a scan is, and what the study says of it that the file may not.
 
-    ``series`` counts from 1; ``spacing_mm`` is (plane, row, column).
+    ``series`` counts from 1; ``spacing_mm`` is (plane, row, column); ``is_projection`` declares one where the file
+    does not.
     """
 
     path: Path
@@ -25,6 +27,7 @@ class ScanFile:
     modality: Modality | None = None
     unit: str | None = None
     spacing_mm: tuple[float, float, float] | None = None
+    is_projection: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,7 @@ class Study:
     """Everything a study file says. ``file`` is the study file itself, and relative paths are resolved already.
 
     ``conditions`` is what the file says of its cells, tracer and scanner: a calibration is compared with it.
+    ``between_days`` is the model by which the anatomy of one day is aligned to another's, to carry its organs.
     ``reference_vial`` is the vial's signal when the calibration was measured, ``vial_organ`` its name among the organs.
     """
 
@@ -171,6 +175,7 @@ class Study:
     signal_metric: SignalMetric = "total"
     organ_names: Path | None = None
     alignment: str = "fiducials"
+    between_days: BetweenDays = "rigid"
     psf: PointSpread | None = None
     pet_psf: PointSpread | None = None
     spill_over: bool = False

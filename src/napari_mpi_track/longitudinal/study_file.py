@@ -225,6 +225,7 @@ class _Builder:
             signal_metric=text.signal_metric,
             organ_names=self._file(("organs",), text.organs),
             alignment=self._alignment(("alignment",), text.alignment) or "fiducials",
+            between_days=text.between_days,
             psf=self._psf(("psf",), text.psf, text.psf_fwhm_mm),
             pet_psf=self._psf(("pet_psf",), text.pet_psf, text.pet_psf_fwhm_mm),
             spill_over=text.spill_over,
@@ -293,7 +294,11 @@ class _Builder:
             path = self._file(place, text)
             return None if path is None else ScanFile(path)
         path = self._file((*place, "path"), text.path)
-        return None if path is None else ScanFile(path, text.series, text.modality, text.unit, text.spacing_mm)
+        return (
+            None
+            if path is None
+            else ScanFile(path, text.series, text.modality, text.unit, text.spacing_mm, text.projection)
+        )
 
     def _alignment(self, place: Place, text: str | None) -> str | None:
         if text is None or text in _ALIGNMENTS:

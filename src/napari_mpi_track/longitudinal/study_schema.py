@@ -16,7 +16,7 @@ from pydantic import (
 
 from napari_mpi_track.imaging.point_spread import PsfShape
 from napari_mpi_track.imaging.volume import Modality
-from napari_mpi_track.longitudinal.study import DecayReference, SignalMetric
+from napari_mpi_track.longitudinal.study import BetweenDays, DecayReference, SignalMetric
 
 
 def _is_a_date(value: Any) -> Any:
@@ -58,6 +58,7 @@ class ScanText(Text):
     modality: Modality | None = None
     unit: str | None = None
     spacing_mm: tuple[Length, Length, Length] | None = None
+    projection: bool = False
 
 
 class PsfText(Text):
@@ -261,6 +262,7 @@ class StudyText(Text):
     signal_metric: SignalMetric = "total"
     organs: str | None = None
     alignment: str = "fiducials"
+    between_days: BetweenDays = "rigid"
     psf: PsfText | None = None
     psf_fwhm_mm: float | None = Field(default=None, ge=0)
     pet_psf: PsfText | None = None

@@ -167,10 +167,16 @@ def _by_frame(fixed: Volume, moving: Volume) -> Alignment:
         Transform.identity(fixed.grid.frame, moving.grid.frame),
         method="frame",
         verdict=Verdict.GOOD,
-        reason=f"{reason}; no error of it is known, and none is added",
+        reason=f"{reason}; no error of it is known, and none is added{_moved_meanwhile(fixed, moving)}",
         error_covariance=np.zeros((6, 6)),
         centre_mm=fixed.grid.centre_mm,
     )
+
+
+def _moved_meanwhile(fixed: Volume, moving: Volume) -> str:
+    """Return what one frame of a CT (or MR) and a PET leaves unknown, as the end of a sentence."""
+    slow = [volume for volume in (fixed, moving) if volume.modality in (Modality.PET, Modality.SPECT)]
+    return "; breathing and movement between the two scans are not known" if len(slow) == 1 else ""
 
 
 def _overlap(first: Grid, second: Grid) -> bool:

@@ -1,4 +1,4 @@
-"""How a projection looks at the world: its plane and its ray, and an anatomy seen along the same ray."""
+"""How a projection looks at the world: its plane and its ray, and anatomy, organs and markers seen along it."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -6,8 +6,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_mpi_track.errors import MeasurementError
+from napari_mpi_track.errors import GridMismatchError, MeasurementError
 from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.labels import OrganLabels
+from napari_mpi_track.imaging.points import Points
+from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 
 _ALONG_AN_AXIS_DEGREES = 1.0
@@ -81,3 +84,48 @@ def project(volume: Volume, ray: ArrayLike, how: Literal["mean", "maximum"] = "m
     rows, columns = seen.shape
     grid = Grid((1, rows, columns), matrix, volume.grid.frame)
     return replace(volume, voxels=seen[None].astype(np.float32), grid=grid, is_projection=True, has_thickness=True)
+
+
+def organs_seen_by(
+    organs: OrganLabels, projection: Volume, projection_from_organs: Transform | None = None
+) -> OrganLabels:
+    """Return organs drawn on one plane as the projection sees them: moved along its ray onto its own plane.
+
+    A plane's depth and thickness are names without a meaning; only where the ray meets it counts. ``None`` says that
+    both lie in one frame.
+
+    Raises
+    ------
+    GridMismatchError
+        If the organs are drawn over several planes: how much of each lies along a ray is not worked out.
+    """
+    if organs.grid.shape[0] > 1:
+        raise GridMismatchError(
+            f"organs drawn over {organs.grid.shape[0]} planes cannot be measured in a projection: sharing its pixels "
+            "by the organs' lengths along the ray is not there yet",
+            file=organs.file,
+            remedy="draw them on the projected anatomy (mpi-track project)",
+        )
+    way = Transform.identity() if projection_from_organs is None else projection_from_organs
+    drawn = organs.grid.lps_from_index
+    # The organs' plane, row and column steps in the projection's index; of depth, its first number, nothing is kept.
+    seen = projection.grid.index_from_lps @ way.target_from_source @ drawn
+    seen[0] = [1.0, 0.0, 0.0, 0.0]
+    seen[1:3, 0] = 0.0
+    matrix = way.inverse().target_from_source @ projection.grid.lps_from_index @ seen
+    matrix[3] = [0, 0, 0, 1]
+    return replace(organs, grid=Grid(organs.grid.shape, matrix, organs.grid.frame))
+
+
+def thinned(grid: Grid) -> Grid:
+    """Return a projection's grid next to no thickness, in which a ball on the plane is seen as the disc it casts."""
+    matrix = grid.lps_from_index.copy()
+    matrix[:3, 0] *= 1e-3 / np.linalg.norm(matrix[:3, 0])
+    return Grid(grid.shape, matrix, grid.frame)
+
+
+def on_plane(points: Points, projection: Volume) -> Points:
+    """Return points (in the projection's frame) where their rays meet its plane."""
+    index = projection.grid.index_from(points.positions_mm)
+    index[:, 0] = 0.0
+    return replace(points, positions_mm=projection.grid.lps_from(index))
