@@ -10,7 +10,7 @@ from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.longitudinal.analysis import analyse_study, analyse_timepoint
-from napari_mpi_track.longitudinal.conditions import study_calibration
+from napari_mpi_track.longitudinal.conditions import idle_overrides, study_calibration
 from napari_mpi_track.longitudinal.study_file import load_study
 from napari_mpi_track.report.run import run_study
 from napari_mpi_track.writers.scans import write_volume
@@ -116,8 +116,9 @@ def test_an_override_that_no_scan_needed_is_warned_of(study, tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text(file.read_text().replace("high gain,", "high gain, dimensions: 3,"))
     loaded = load_study(file)
-    summary = run_study(loaded, tmp_path / "out")
-    assert any("override of dimensions overrides nothing" in text for text in summary.warnings)
+    overridden = analyse_timepoint(loaded, loaded.subjects[0], loaded.subjects[0].timepoint(0)).overridden
+    [said] = idle_overrides(loaded, overridden)
+    assert said.startswith("the override of dimensions overrides nothing")
 
 
 def test_an_unknown_override_is_a_fault_of_the_study_file(study):

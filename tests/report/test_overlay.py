@@ -145,3 +145,10 @@ def test_labels_of_no_organ_draw_no_outline() -> None:
     empty = OrganLabels(np.zeros(grid.shape, np.uint8), grid)
     overlay = overlay_of(example_volume(), subject="m", day=0, organs=empty)
     assert overlay.views[0].organs == {}
+
+
+def test_a_photograph_of_light_names_no_sides_of_the_body() -> None:
+    grid = Grid.from_spacing((1, 40, 30), (1.0, 0.5, 0.5))
+    light = Volume(np.ones(grid.shape, np.float32), grid, Modality.BLI, is_projection=True)
+    [view] = overlay_of(light, subject="m01", day=1.0).views
+    assert (view.name, view.letters.strip()) == ("", "")

@@ -71,7 +71,8 @@ def _note(measured: MeasuredScan, noise: Noise) -> str:
     whole = measured.signals.organs[TOTAL].total
     return (
         f"BLI: total flux {total_flux(whole, 1.0):.4g} photons/s over 4 pi, background {noise.mean:.3g} taken off; a "
-        "flux is compared with the same organ's on another day only, and gives no cells"
+        "flux is compared with the same organ's on another day only, and gives no cells; its intervals hold the noise "
+        "of the image and nothing of substrate, depth and pose"
     )
 
 

@@ -39,7 +39,8 @@ def fluorine_rows(study: Study, subject: Subject, timepoint: Timepoint, scene: S
     """Return the rows of one 19F scan with what there is to know of it, and the scan in the anatomy's frame.
 
     ``signal_total`` sums the magnitudes as they are; ``signal_total_corrected`` is free of what noise adds to
-    magnitudes; ``signal`` of each row is the amount of 19F in nmol, which retention is made of.
+    magnitudes; ``noise_sd`` is that of the real and of the imaginary part; ``signal`` of each row is the amount of 19F
+    in nmol, which retention is made of.
 
     Raises
     ------
@@ -105,7 +106,7 @@ class _FluorineRows:
         self.budget: list[BudgetRow] = []
         self.reference = self._reference()
         flag = ";".join(raw.scan_flags())
-        self.blank = Measurement(subject.id, subject.group, timepoint.day, "19F", "", noise_sd=raw.noise.sd, flag=flag)
+        self.blank = Measurement(subject.id, subject.group, timepoint.day, "19F", "", noise_sd=noise_sd, flag=flag)
 
     def rows(self) -> list[Measurement]:
         organs = [self._organ(organ) for organ in self.raw.organs]

@@ -12,7 +12,7 @@ from napari_mpi_track.imaging.foreground import find_body, is_in_hounsfield_unit
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.transform import Transform
-from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.resample import resample, resample_organs
 from napari_mpi_track.report.figures import cool, hot_iron, new_figure, organ_colour
 from napari_mpi_track.report.units import units_of
@@ -111,9 +111,11 @@ def overlay_of(
     places = _organ_places(organs, anatomy_from_organs, lattice)
     middle = _middle(places, lattice)
     levels = None if grey is None else _grey_levels(grey)
+    # A photograph of light lies in no space: it has no sides of the body to name.
+    named = [("", axis, " " * 4) if scan.modality is Modality.BLI else (name, axis, n) for name, axis, n in _VIEWS]
     views = tuple(
         _view(name, axis, letters, lattice, shown, levels, places, middle)
-        for name, axis, letters in _VIEWS
+        for name, axis, letters in named
         if min(n for i, n in enumerate(lattice.shape) if i != axis) > 1
     )
     # Markers outshine organs: the scale is the organs'.
