@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from posed_animals import moving_from_fixed, pose, posed_animal
 
+from napari_mpi_track.imaging.deformation import Deformation
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
@@ -136,6 +137,23 @@ def test_the_map_of_expected_errors_is_the_alignments_own() -> None:
     assert highest_error_mm(picture) >= max(float(np.nanmax(view.error_mm)) for view in picture.views)
     unknown = ct_and_mr(alignment(error_covariance=None))
     assert "error" not in unknown.kinds
+
+
+def test_a_deformed_alignment_shows_where_volumes_change() -> None:
+    lattice = Grid.from_spacing((8, 8, 8), 16.0, (-56, -56, -56))
+    places = np.moveaxis(lattice.lps_from(np.moveaxis(np.indices(lattice.shape), 0, -1)), -1, 0)
+    # Control points that move in proportion to their place stretch everything by 4 % a side.
+    stretched = replace(TRUTH, deformation=Deformation(lattice, 0.04 * places))
+    picture = ct_and_mr(alignment(moving_from_fixed=stretched, model="bspline"))
+    assert picture.kinds[-1] == "volume"
+    for view in picture.views:
+        assert np.nanmedian(view.volume_change) == pytest.approx(1.04**3, rel=1e-3)
+    words = [text.get_text() for text in comparison_figure(picture, "volume").axes[0].texts]
+    assert "1.2 x" in words
+    # A larger place is green, and rigid alignments have no such picture.
+    red, green, _ = np.median(pixels_of(picture, picture.views[0], "volume").reshape(-1, 3), axis=0)
+    assert green >= red
+    assert "volume" not in ct_and_mr().kinds
 
 
 def test_markers_are_ringed_with_arrows_ten_times_their_residual() -> None:

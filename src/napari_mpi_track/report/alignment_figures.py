@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mpi_track.registration.evidence import ImageEvidence
-from napari_mpi_track.report.alignment_pixels import Rgb, highest_error_mm, pixels_of
+from napari_mpi_track.report.alignment_pixels import Rgb, highest_error_mm, pixels_of, volume_change_reach
 from napari_mpi_track.report.alignment_views import AlignmentPicture, AlignmentView, Kind
 from napari_mpi_track.report.figures import cool, hot_iron, new_figure, palette_colour, plain_axes
 from napari_mpi_track.report.tables import three_digits
@@ -185,6 +185,9 @@ def _scale_of(picture: AlignmentPicture, kind: Kind) -> tuple[Any, tuple[str, st
 
     if kind == "error":
         return colormaps["viridis"], ("0", f"{highest_error_mm(picture):.3g} mm")
+    if kind == "volume":
+        most = 1 + volume_change_reach(picture)
+        return colormaps["BrBG"], (f"{1 / most:.2g} x", f"{most:.3g} x")
     if kind == "overlay":
         return (cool() if picture.moving_name in ("PET", "SPECT") else hot_iron()), ("0", picture.brightest)
     return None
@@ -205,6 +208,8 @@ def _words(picture: AlignmentPicture, kind: Kind) -> tuple[str, list[str]]:
         return f"{fixed} and {moving} in turn", [f"Blue squares: {moving}."]
     if kind == "blend":
         return f"{fixed} green, {moving} magenta", ["Grey where both are alike."]
+    if kind == "volume":
+        return f"volume in {moving}, against {fixed}", ["Jacobian determinant of the deformation; white keeps volumes."]
     centre = picture.centre_error_mm
     known = "" if centre is None else f"; {three_digits(centre)} mm at the body's centre"
     return "expected error at every point", [f"Root mean square{known}."]

@@ -18,7 +18,8 @@ def pixels_of(picture: AlignmentPicture, view: AlignmentView, kind: Kind) -> Rgb
 
     "overlay" lays an emission scan in colour over the fixed one; "outline" the moving scan's edges; "checkerboard"
     shows both in turn, the moving one tinted blue; "blend" the fixed one in green and the moving one in magenta,
-    which make grey where both are alike; "error" the expected target error over the body.
+    which make grey where both are alike; "error" the expected target error over the body; "volume" how much larger
+    (brown: smaller) every place of it is in the moving scan.
     """
     if kind == "overlay":
         return _overlaid(view, picture)
@@ -28,7 +29,10 @@ def pixels_of(picture: AlignmentPicture, view: AlignmentView, kind: Kind) -> Rgb
         return _checkered(view, cell_mm_of(picture))
     if kind == "blend":
         return np.stack([view.moving, view.fixed, view.moving], axis=-1)
-    return _error_coloured(view, highest_error_mm(picture))
+    if kind == "error":
+        return _coloured(view, view.error_mm / highest_error_mm(picture), "viridis")
+    reach = volume_change_reach(picture)
+    return _coloured(view, 0.5 + 0.5 * _log_volume(view) / np.log(1 + reach), "BrBG")
 
 
 def highest_error_mm(picture: AlignmentPicture) -> float:
@@ -38,6 +42,18 @@ def highest_error_mm(picture: AlignmentPicture) -> float:
         return 1.0
     power = 10.0 ** np.floor(np.log10(found))
     return float(next(step * power for step in (1, 1.5, 2, 3, 5, 7, 10) if step * power >= 0.999 * found))
+
+
+def volume_change_reach(picture: AlignmentPicture) -> float:
+    """Return the end of the scale of volume changes: 0.2 is from 1/1.2 to 1.2 times the volume."""
+    logs = [np.abs(_log_volume(view)) for view in picture.views]
+    most = float(np.expm1(max((np.nanquantile(found, 0.99) for found in logs if np.isfinite(found).any()), default=0)))
+    return next((step for step in (0.05, 0.1, 0.2, 0.5) if most <= step), 1.0)
+
+
+def _log_volume(view: AlignmentView) -> NDArray[np.float32]:
+    # A fold has no logarithm: it is as brown as can be.
+    return np.asarray(np.log(np.maximum(view.volume_change, np.float32(1e-3))))
 
 
 def cell_mm_of(picture: AlignmentPicture) -> float:
@@ -78,11 +94,11 @@ def _checkered(view: AlignmentView, cell_mm: float) -> Rgb:
     return _pixels(np.where(is_moving[..., None], _grey(view.moving) * _TINT, _grey(view.fixed)))
 
 
-def _error_coloured(view: AlignmentView, top_mm: float) -> Rgb:
+def _coloured(view: AlignmentView, part: NDArray[np.floating], colours: str) -> Rgb:
+    """Return values 0 to 1 over the body in the colours of a matplotlib map; NaN is left grey."""
     from matplotlib import colormaps
 
-    known = np.isfinite(view.error_mm)
-    colours = colormaps["viridis"](np.nan_to_num(view.error_mm) / top_mm)[..., :3] * 255
+    coloured = colormaps[colours](np.nan_to_num(part))[..., :3] * 255
     # The anatomy shines through as light and shade.
-    shaded = colours * (0.45 + 0.55 * view.fixed[..., None] / 255)
-    return _pixels(np.where(known[..., None], shaded, _grey(view.fixed, 0.5)))
+    shaded = coloured * (0.45 + 0.55 * view.fixed[..., None] / 255)
+    return _pixels(np.where(np.isfinite(part)[..., None], shaded, _grey(view.fixed, 0.5)))

@@ -1,5 +1,6 @@
 """What the pictures of an alignment are made of: three orthogonal slices of both scans, in the fixed scan's frame."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -19,7 +20,8 @@ from napari_mpi_track.report.overlay import grey_window
 from napari_mpi_track.report.tables import three_digits
 from napari_mpi_track.report.units import units_of
 
-Kind = Literal["overlay", "blend", "checkerboard", "outline", "error"]
+Kind = Literal["overlay", "blend", "checkerboard", "outline", "error", "volume"]
+ValueAt = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 _MOST_VOXELS = 400_000
 _MARGIN_MM = 2.0
@@ -27,7 +29,7 @@ _MARGIN_MM = 2.0
 _MOST_PIXELS_HIGH = 440
 _MOST_PIXELS_WIDE = 1500
 _PROJECTED_VOXELS = 150_000
-_ERROR_EVERY = 4
+_VALUE_EVERY = 4
 _EDGE_PART = 0.12
 _RING_MM, _RING_PIXELS = 2.2, 7
 # Name, LPS direction to the right and up, letters at the left, right, bottom and top edge.
@@ -71,6 +73,9 @@ class AlignmentView:
         Where the moving scan has edges.
     error_mm
         Expected target error, mm; NaN outside the body and where it is not known.
+    volume_change
+        Volume in the moving scan over that in the fixed one (Jacobian determinant) of a deformed alignment; NaN
+        outside the body and for all others.
     """
 
     name: str
@@ -83,6 +88,7 @@ class AlignmentView:
     moving: NDArray[np.uint8]
     edges: NDArray[np.bool_]
     error_mm: NDArray[np.float32]
+    volume_change: NDArray[np.float32]
 
     @property
     def size_mm(self) -> tuple[float, float]:
@@ -139,7 +145,9 @@ class AlignmentPicture:
         """The kinds of picture there are, the most telling first."""
         seen: tuple[Kind, ...] = ("overlay",) if self.is_emission else ("outline", "checkerboard", "blend")
         known = any(np.isfinite(view.error_mm).any() and np.nanmax(view.error_mm) > 0 for view in self.views)
-        return (*seen, "error") if known else seen
+        deformed = any(np.isfinite(view.volume_change).any() for view in self.views)
+        maps: tuple[tuple[bool, Kind], ...] = ((known, "error"), (deformed, "volume"))
+        return (*seen, *(kind for is_there, kind in maps if is_there))
 
 
 def alignment_picture(
@@ -167,6 +175,8 @@ def alignment_picture(
     step = _mm_per_pixel(low, high, 2 if is_emission else 4, fixed, moving)
     here, there = Transform.identity(), alignment.moving_from_fixed
     window = _window(fixed, coarse)
+    # What has no deformation changes volumes everywhere alike, which is no picture.
+    volume_change = _unknown if there.deformation is None else there.volume_change
     ring_mm = max(_RING_MM, _RING_PIXELS * step)
     top = 1.0
     projected: tuple[NDArray[np.float32], Grid] | None = None
@@ -191,7 +201,8 @@ def alignment_picture(
         views.append(
             AlignmentView(
                 name, letters, right, up, step, plane.corner_mm, _levels(seen, *window), grey, edges,
-                plane.error(alignment, body, coarse.grid),
+                plane.over_body(alignment.target_error_mm, body, coarse.grid),
+                plane.over_body(volume_change, body, coarse.grid),
             )
         )  # fmt: skip
     names = (str(fixed.modality or "fixed"), str(moving.modality or "moving"))
@@ -276,21 +287,23 @@ class _Plane:
         index[2 - int(np.argmax(away))] = 0
         return np.asarray(ndimage.map_coordinates(flat, index, order=1, mode="nearest"))
 
-    def error(self, alignment: Alignment, body: NDArray[np.bool_] | None, grid: Grid) -> NDArray[np.float32]:
-        """Return the expected target error in mm over the body; NaN elsewhere."""
+    def over_body(self, value_at: ValueAt, body: NDArray[np.bool_] | None, grid: Grid) -> NDArray[np.float32]:
+        """Return what ``value_at`` says of points (LPS mm, (n, 3)) over the body; NaN elsewhere."""
         points = self.points()
-        if alignment.error_covariance is None:
-            return np.full(points.shape[:2], np.nan, np.float32)
         # It is smooth: a few places tell the rest.
-        few = points[::_ERROR_EVERY, ::_ERROR_EVERY]
-        errors = alignment.target_error_mm(few.reshape(-1, 3)).reshape(few.shape[:2])
-        rows, columns = np.indices(points.shape[:2]) / _ERROR_EVERY
-        found = ndimage.map_coordinates(errors, [rows, columns], order=1, mode="nearest").astype(np.float32)
+        few = points[::_VALUE_EVERY, ::_VALUE_EVERY]
+        values = value_at(few.reshape(-1, 3)).reshape(few.shape[:2])
+        rows, columns = np.indices(points.shape[:2]) / _VALUE_EVERY
+        found = ndimage.map_coordinates(values, [rows, columns], order=1, mode="nearest").astype(np.float32)
         if body is None:
             return found
         index = np.moveaxis(grid.index_from(points), -1, 0)
         inside = ndimage.map_coordinates(ndimage.gaussian_filter(body.astype(np.float32), 0.7), index, order=1) > 0.5
         return np.where(inside, found, np.float32(np.nan))
+
+
+def _unknown(points_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.full(len(points_mm), np.nan)
 
 
 def _sampled(scan: Volume, scan_from_fixed: Transform, points_mm: NDArray[np.float64]) -> NDArray[np.float32]:
