@@ -41,8 +41,8 @@ def body_overlap(fixed: Volume, moving: Volume, moving_from_fixed: Transform) ->
     -----
     Dice 1945, doi:10.2307/1932409.
     """
-    seen = _seen_together(fixed, moving, moving_from_fixed)
-    return None if seen is None else seen.body_overlap()
+    anatomies = _anatomies(fixed, moving)
+    return None if anatomies is None else anatomies.under(moving_from_fixed).body_overlap()
 
 
 def edge_agreement(fixed: Volume, moving: Volume, moving_from_fixed: Transform) -> float | None:
@@ -59,8 +59,8 @@ def edge_agreement(fixed: Volume, moving: Volume, moving_from_fixed: Transform) 
     doi:10.1007/11866763_89), and c corrects for chance as in Cohen's kappa (doi:10.1177/001316446002000104). The
     body's own outline, which a body turned by 180 degrees shares, is left out: ``body_overlap`` tells of it.
     """
-    seen = _seen_together(fixed, moving, moving_from_fixed)
-    return None if seen is None else seen.edge_agreement()
+    anatomies = _anatomies(fixed, moving)
+    return None if anatomies is None else anatomies.under(moving_from_fixed).edge_agreement()
 
 
 def checked(alignment: Alignment, fixed: Volume, moving: Volume) -> Alignment:
@@ -69,14 +69,14 @@ def checked(alignment: Alignment, fixed: Volume, moving: Volume) -> Alignment:
     A good alignment under which the edges agree no better than by chance becomes a doubtful one. Where a scan shows
     no anatomy (MPI, PET), there is nothing to compare, and the alignment comes back as it is.
     """
-    seen = _seen_together(fixed, moving, alignment.moving_from_fixed)
-    if seen is None:
+    anatomies = _anatomies(fixed, moving)
+    if anatomies is None:
         return alignment
+    seen = anatomies.under(alignment.moving_from_fixed)
     overlap, edges = seen.body_overlap(), seen.edge_agreement()
     images = alignment.images
     if images is None:
-        before = _seen_together(fixed, moving, Transform.identity())
-        images = _evidence(before, overlap, edges)
+        images = _evidence(anatomies.under(Transform.identity()), overlap, edges)
     if images.body_overlap is None:
         images = replace(images, body_overlap=overlap)
     looked_at = replace(alignment, images=replace(images, edge_agreement=edges))
@@ -121,12 +121,38 @@ def _named(points: Points, names: list[str]) -> Points:
     return Points(names, points.positions_mm[places], points.frame)
 
 
-def _evidence(before: "_SeenTogether | None", overlap: float, edges: float | None) -> ImageEvidence:
+def _evidence(before: "_SeenTogether", overlap: float, edges: float | None) -> ImageEvidence:
     """Return evidence of images for a way of aligning that did not compare any."""
     if edges is None:
-        return ImageEvidence("overlap of bodies", 0.0 if before is None else before.body_overlap(), overlap)
-    edges_before = None if before is None else before.edge_agreement()
+        return ImageEvidence("overlap of bodies", before.body_overlap(), overlap)
+    edges_before = before.edge_agreement()
     return ImageEvidence("agreement of edges", 0.0 if edges_before is None else edges_before, edges)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Anatomies:
+    """Block averages of two scans, and where the body is in each."""
+
+    fixed: Volume
+    moving: Volume
+    fixed_body: NDArray[np.bool_]
+    moving_body: NDArray[np.bool_]
+
+    def under(self, moving_from_fixed: Transform) -> "_SeenTogether":
+        """Return both scans on the fixed one's blocks."""
+        here, there = self.fixed.grid, self.moving.grid
+        points = moving_from_fixed.map(here.lps_from(np.moveaxis(np.indices(here.shape), 0, -1)))
+        index = np.moveaxis(there.index_from(points), -1, 0)
+        most = np.asarray(there.shape).reshape(3, 1, 1, 1) - 0.5
+        both_look = np.all((index >= -0.5) & (index <= most), axis=0)
+        carried, body = (
+            ndimage.map_coordinates(values, index, order=1, mode="nearest")
+            for values in (_grey(self.moving), self.moving_body.astype(np.float32))
+        )
+        blur_mm = max(float(here.spacing_mm.max()), float(there.spacing_mm.max()))
+        return _SeenTogether(
+            _grey(self.fixed), carried, self.fixed_body, (body > 0.5) & both_look, both_look, here.spacing_mm, blur_mm
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,25 +228,16 @@ def _parallel(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
     return float(np.mean(cosine > np.cos(np.radians(_MOST_ANGLE_DEGREES))))
 
 
-def _seen_together(fixed: Volume, moving: Volume, moving_from_fixed: Transform) -> _SeenTogether | None:
-    """Return the two scans on one coarse grid; ``None`` where one of them shows no anatomy or no body."""
+def _anatomies(fixed: Volume, moving: Volume) -> _Anatomies | None:
+    """Return the two scans made ready; ``None`` where one of them shows no anatomy or no body."""
     for scan in (fixed, moving):
         if scan.modality not in (Modality.CT, Modality.MR, None) or min(scan.grid.shape) < _FEWEST_VOXELS_ALONG:
             return None
     first, second = _coarse(fixed), _coarse(moving)
     try:
-        bodies = find_body(first), find_body(second)
+        return _Anatomies(first, second, find_body(first), find_body(second))
     except MeasurementError:
         return None
-    shape = first.grid.shape
-    points = moving_from_fixed.map(first.grid.lps_from(np.moveaxis(np.indices(shape), 0, -1)))
-    index = np.moveaxis(second.grid.index_from(points), -1, 0)
-    most = np.asarray(second.grid.shape).reshape(3, 1, 1, 1) - 0.5
-    both_look = np.all((index >= -0.5) & (index <= most), axis=0)
-    carried = ndimage.map_coordinates(_grey(second), index, order=1, mode="nearest")
-    body = ndimage.map_coordinates(bodies[1].astype(np.float32), index, order=1, mode="nearest") > 0.5
-    blur_mm = max(float(first.grid.spacing_mm.max()), float(second.grid.spacing_mm.max()))
-    return _SeenTogether(_grey(first), carried, bodies[0], body & both_look, both_look, first.grid.spacing_mm, blur_mm)
 
 
 def _coarse(scan: Volume) -> Volume:
