@@ -79,7 +79,6 @@ def main() -> int:
     print(f"{options.seeds} seeds; agreement of edges (1 all, 0 chance), and overlap of bodies (Dice)")
     head = ("pair", "transform", "edges: lowest", "median", "highest", "below 0.2", "overlap")
     print("{:6} {:22} {:>13} {:>7} {:>8} {:>10} {:>8}".format(*head))
-    )
     for (name, way), values in edges.items():
         low, middle, high = np.quantile(values, (0, 0.5, 1))
         doubted, overlap = np.mean(np.array(values) < 0.2), np.median(overlaps[name, way])
