@@ -68,11 +68,12 @@ def test_scans_of_tubes_fill_the_table_and_undo_empties_it(
     assert curve.total_rule is not None
     assert curve.total_rule.startswith("within 10 mm")
     said = panel.contents.said.text()
-    assert "10 tubes found in 10 scans" in said
+    assert "10 tubes measured in 10 scans" in said
     assert "Not detected" in said
     assert "t0_1, t0_2" in said
     assert "tubes of May" in panel.contents.where.text()
     assert panel.contents.tubes.isHidden()
+    assert panel.contents.form.fields["x_unit"].currentText() == "ng iron"
     panel.undo.click()
     assert not panel.session.state.draft.rows
     panel.redo.click()
@@ -95,7 +96,7 @@ def test_without_a_sheet_the_amounts_are_typed_in_the_order_that_is_said(
     [
         ("name,iron_ng\ntube7,1\n", "The sheet names tube7"),
         ("name,iron_ng\nt50_1,-3\n", "negative amount"),
-        ("name,iron_ng,volume_ul\nt50_1,5e9,10\n", "tick “The amounts are right”"),
+        ("name,iron_ng,volume_ul\nt50_1,5e9,10\n", "tick “Units checked”"),
     ],
 )
 def test_a_sheet_that_does_not_fit_is_told_in_words_and_changes_nothing(

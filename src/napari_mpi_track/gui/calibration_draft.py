@@ -42,10 +42,10 @@ _WEIGHTS = {
 }
 _METRICS = {"": "not stated", "total": "total over the sample", "maximum": "maximum in the sample"}
 _DIMENSIONS = {0: "not stated", 2: "2-D projections", 3: "3-D"}
-# What one unit of x is, in cells or in ng of iron.
+# What one unit of x is, in cells or in ng of iron; the usual one first, which a form shows where none was chosen.
 X_UNITS: Mapping[str, Mapping[str, float]] = {
     "cells": {"cells": 1.0, "thousand cells": 1e3, "million cells": 1e6},
-    "iron_ng": {"pg iron": 1e-3, "ng iron": 1.0, "µg iron": 1e3, "mg iron": 1e6},
+    "iron_ng": {"ng iron": 1.0, "pg iron": 1e-3, "µg iron": 1e3, "mg iron": 1e6},
 }
 
 
@@ -210,7 +210,7 @@ def plain(value: float) -> str:
 
 
 def _usual_unit(x_quantity: str) -> str:
-    return "cells" if x_quantity == "cells" else "ng iron"
+    return next(iter(X_UNITS[x_quantity]))
 
 
 def _value(cell: str, row: int) -> float | None:

@@ -29,7 +29,7 @@ _RULES = {
 _METRICS = {"total": "total over the tube", "maximum": "maximum in the tube"}
 # What the command line calls its options, and what a panel does.
 _AS_HERE = {
-    "say --units-checked": "tick “The amounts are right”",
+    "say --units-checked": "tick “Units checked”",
     "give the places of the tubes (--points)": "check that the folder holds scans of tubes",
 }
 _MOST_NAMES = 6
@@ -60,7 +60,7 @@ class TubeSettings:
     )
     are_units_checked: bool = field(
         default=False,
-        metadata=said_of_field("The amounts are right", "Take the sheet's amounts however odd they look."),
+        metadata=said_of_field("Units checked", "Take the sheet's amounts however odd they look."),
     )
 
     def choices(self, name: str) -> Mapping[Any, str] | None:
@@ -166,7 +166,7 @@ def _amount(joined: list[tuple[TubeSignal, Sample]], wanted: str) -> str:
 
 
 def _about(tubes: list[TubeSignal], scans: int) -> str:
-    said = f"{_counted(len(tubes), 'tube')} found in {_counted(scans, 'scan')}."
+    said = f"{_counted(len(tubes), 'tube')} measured in {_counted(scans, 'scan')}."
     faint = [tube.name for tube in tubes if NOT_DETECTED in tube.flag]
     bright = [tube.name for tube in tubes if SATURATED in tube.flag]
     if faint:

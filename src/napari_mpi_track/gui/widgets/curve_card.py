@@ -105,7 +105,8 @@ def _table(calibration: Calibration, other: tuple[str, Calibration] | None) -> s
         if theirs:
             # Two columns of numbers leave no room for a unit in each.
             label += f" <small>{escape(unit)}</small>"
-            cells = [escape(words), escape(theirs[name][0])]
+            pair = (escape(said).replace(" ± ", "&nbsp;±&nbsp;") for said in (words, theirs[name][0]))
+            cells = [f"<small>{said}</small>" for said in pair]
         else:
             cells = [
                 escape(f"{words} {unit}".strip()).replace(" ± ", "&nbsp;±&nbsp;").replace(" to ", "&nbsp;to&nbsp;")
