@@ -3,6 +3,9 @@
 import re
 
 import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from napari_mpi_track.quantification.calibration import fit_calibration
 from napari_mpi_track.quantification.curve_comparison import compare_curves
@@ -10,6 +13,7 @@ from napari_mpi_track.quantification.dilution import DilutionSample, compare_dil
 from napari_mpi_track.quantification.influence import measure_influence
 from napari_mpi_track.report.calibration_figures import curves_figure, dilution_figure, residual_figure, spacing_figure
 from napari_mpi_track.report.figures import figure_bytes
+from napari_mpi_track.report.light_words import light_word
 
 IRON = np.repeat([0.0, 50, 100, 200, 400, 800], 3)
 
@@ -63,3 +67,21 @@ def test_an_outlier_is_ringed_among_the_residuals():
     figure = residual_figure(curve, measure_influence(curve))
     np.testing.assert_array_equal(figure.axes[0].lines[1].get_xdata(), [50.0])
     assert len(figure.axes[0].lines[0].get_xdata()) == IRON.size
+
+
+@pytest.mark.parametrize("looks", [{"ha": "right", "va": "center_baseline"}, {"rotation": 90, "color": "#aa0000"}])
+def test_a_word_kept_as_a_picture_is_the_word_pixel_by_pixel(looks):
+    drawn = []
+    for is_light in (True, False):
+        figure = Figure(figsize=(3, 2), dpi=110)
+        canvas = FigureCanvasAgg(figure)
+        if is_light:
+            word = light_word(figure, fontsize=8, **looks)
+            word.set_text("1,200,000 cells")
+            word.set_position((0.6, 0.45))
+        else:
+            figure.text(0.6, 0.45, "1,200,000 cells", fontsize=8, **looks)
+        canvas.draw()
+        drawn.append(np.asarray(canvas.buffer_rgba()).astype(int))
+    assert (drawn[1].min(axis=-1) < 200).sum() > 100
+    assert np.abs(drawn[0] - drawn[1]).max() <= 2

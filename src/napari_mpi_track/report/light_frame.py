@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mpi_track.report.light_words import light_word
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -46,10 +48,8 @@ class LightFrame:
                 lines.set_transform(axes.transAxes)
                 axes.add_artist(lines)
                 kept.append(lines)
-        self._x_name = figure.text(0.5, 0.0, "", ha="center", va="bottom", **_FONT)
-        self._y_names = [
-            figure.text(0.0, 0.5, "", rotation=90, ha="center", va="center", **_FONT) for _ in self._panels
-        ]
+        self._x_name = light_word(figure, ha="center", va="bottom", **_FONT)
+        self._y_names = [light_word(figure, rotation=90, ha="center", va="center", **_FONT) for _ in self._panels]
         self._inks = Inks()
         self.set_inks(self._inks)
 
@@ -79,20 +79,19 @@ class LightFrame:
         room = height - bottom - top
         self._place(self._panels[0], (left, bottom + 0.29 * room, width - left - right, 0.71 * room), (width, height))
         self._place(self._panels[1], (left, bottom, width - left - right, 0.24 * room), (width, height))
-        for text in self._labels:
-            text.remove()
-        self._labels = []
+        places: list[tuple[Any, float, float, str, tuple[int, int], tuple[str, str]]] = []
         for at, (axes, limits) in enumerate(zip(self._panels, (y, below), strict=True)):
             axes.set_xlim(x)
             axes.set_ylim(limits)
             self._rule(at, [_part(tick, x) for tick in ticks[0]], [_part(tick, limits) for tick in ticks[1 + at]])
             for tick in ticks[1 + at]:
-                self._label(axes, 0.0, _part(tick, limits), _word(tick), (-6, 0), ("right", "center_baseline"))
+                places.append((axes, 0.0, _part(tick, limits), _word(tick), (-6, 0), ("right", "center_baseline")))
             self._y_names[at].set_text(names[1 + at])
             box = axes.get_position()
             self._y_names[at].set_position((_LINE_PX * (0.9 + at * 0.35) / width, (box.y0 + box.y1) / 2))
         for tick in ticks[0]:
-            self._label(self._panels[1], _part(tick, x), 0.0, _word(tick), (0, -5), ("center", "top"))
+            places.append((self._panels[1], _part(tick, x), 0.0, _word(tick), (0, -5), ("center", "top")))
+        self._write(places)
         self._x_name.set_text(names[0])
         self._x_name.set_position(((left + width - right) / 2 / width, 3 / height))
         return True
@@ -108,14 +107,22 @@ class LightFrame:
             marks += [[(c, -0.06), (c, 0)] for c in columns]
         self._spines[at].set_segments([[(0, 0), (0, 1)], [(0, 0), (1, 0)], *marks])
 
-    def _label(
-        self, axes: "Axes", x: float, y: float, word: str, offset: tuple[int, int], align: tuple[str, str]
-    ) -> None:
-        text = axes.annotate(
-            word, (x, y), offset, "axes fraction", "offset points", ha=align[0], va=align[1], color=self._inks.text,
-            annotation_clip=False, **_FONT,
-        )  # fmt: skip
-        self._labels.append(text)
+    def _write(self, places: list[tuple[Any, float, float, str, tuple[int, int], tuple[str, str]]]) -> None:
+        """Write every tick's word; words written before are moved."""
+        while len(self._labels) < len(places):
+            self._labels.append(light_word(self._figure, color=self._inks.text, **_FONT))
+        points = self._figure.dpi / 72
+        for label, place in zip(self._labels, [*places, *[None] * len(self._labels)], strict=False):
+            label.set_visible(place is not None)
+            if place is None:
+                continue
+            axes, x, y, word, offset, align = place
+            label.set_text(word)
+            label.set_horizontalalignment(align[0])
+            label.set_verticalalignment(align[1])
+            corner, side = axes.bbox.p0, axes.bbox.size
+            pixel = corner + side * (x, y) + np.multiply(offset, points)
+            label.set_position(pixel / self._figure.bbox.size)
 
 
 def rounded_limits(low: float, high: float) -> Limits:
