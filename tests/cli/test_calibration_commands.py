@@ -188,3 +188,16 @@ def test_the_interparticle_model_is_said_and_drawn_from_the_users_table(tmp_path
     assert half["expected"] == pytest.approx(100, rel=1e-12)
     line = refused(["compare-dilutions", diluted, undiluted, "--spacing-figure", tmp_path / "s.svg"], capsys)
     assert "in one volume" in line
+
+
+def test_two_curves_of_the_same_cells_tell_the_iron_per_cell(table, tmp_path, capsys):
+    saved = []
+    for x, amounts, kind in (("cells", LEVELS, "in-cells"), ("iron_ng", LEVELS * 0.02, "in-cells-iron")):
+        saved.append(tmp_path / f"{kind}.json")
+        wobble = np.random.default_rng(len(saved)).normal(0, 1, LEVELS.size)
+        run(call(table(amounts, 3 + 1e-3 * LEVELS + wobble, x), saved[-1], x, kind), capsys)
+    for pair in (saved, saved[::-1]):
+        found = json.loads(run(["compare-curves", *pair, "--json"], capsys).out)
+        assert found["iron_per_cell_pg_low"] < 20 < found["iron_per_cell_pg_high"]
+    assert "iron per cell: " in run(["compare-curves", *saved], capsys).out
+    assert "share no figure" in refused(["compare-curves", *saved, "--figure", tmp_path / "f.svg"], capsys)

@@ -21,13 +21,19 @@ def compare_curves(
 ) -> None:
     """Compare two curves: how far B lies from A in percent over the range both cover, and whether slopes are equal.
 
+    One against cells and one against the iron in such cells tell the iron per cell instead.
+
     Example: mpi-track compare-curves solution.json cells.json --figure comparison.svg
     """
-    from napari_mpi_track.quantification.calibration import load_calibration
+    from napari_mpi_track.quantification.calibration import CalibrationKind, load_calibration
     from napari_mpi_track.quantification.curve_comparison import compare_curves as compare
 
     require_drawable(figure, overwrite)
-    comparison = compare(load_calibration(first), load_calibration(second))
+    curves = load_calibration(first), load_calibration(second)
+    if {curve.kind for curve in curves} == {CalibrationKind.IN_CELLS, CalibrationKind.IN_CELLS_IRON}:
+        _tell_iron_per_cell(curves, figure, as_json)
+        return
+    comparison = compare(*curves)
     if figure is not None:
         from napari_mpi_track.report.calibration_figures import curves_figure
 
@@ -48,6 +54,21 @@ def compare_curves(
         f"equal slopes, each with its own scatter: F(1, {own.degrees_of_freedom:.3g}) = {own.f_ratio:.4g}, "
         f"p = {own.p_value:.3g}"
     )
+
+
+def _tell_iron_per_cell(curves: Any, figure: Path | None, as_json: bool) -> None:
+    from napari_mpi_track.quantification.iron_per_cell import iron_per_cell
+
+    if figure is not None:
+        raise CalibrationError("curves against cells and against iron share no figure", remedy="leave out --figure")
+    of_cells, of_iron = sorted(curves, key=lambda curve: curve.x_quantity != "cells")
+    iron = iron_per_cell(of_cells, of_iron)
+    if as_json:
+        record = {"iron_per_cell_pg": iron.value_pg, "iron_per_cell_pg_low": iron.low_pg}
+        print_json({**record, "iron_per_cell_pg_high": iron.high_pg})
+        return
+    interval = f"95 % interval {iron.low_pg:.3g} to {iron.high_pg:.3g}" if iron.is_finite else "no finite interval"
+    typer.echo(f"iron per cell: {iron.value_pg:.3g} pg ({interval})")
 
 
 def compare_dilutions(
