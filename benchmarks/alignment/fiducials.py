@@ -1,16 +1,18 @@
 """Fiducial alignment of a simulated mouse, MPI (1 mm) to CT or MRI, markers found in both scans: error over seeds.
 
-    python benchmarks/alignment/fiducials.py [--seeds 20] [--missing] [--blur gaussian|lorentzian] [--anatomy ct|mr]
+    python benchmarks/alignment/fiducials.py [--seeds 20] [--missing] [--blur gaussian|lorentzian]
+        [--anatomy ct|mr|dark-in-gel|dark-in-air] [--size]
 
 Prints the target error (liver, tumour, lungs, spleen) beside the expected one, and how often the pairing was right,
-wrong, and wrong yet called good.
+wrong, and wrong yet called good. Liver, spleen, tumour and lungs are lit in the MPI. Markers that are dark in MR are
+seen in a ball of gel, and in air they cannot be.
 """
 
 import argparse
 import time
 
 import numpy as np
-from mouse import MARKERS, Mouse, gaussian, grid_around, lorentzian, random_pose
+from mouse import MARKERS, SOFT, Mouse, bones, gaussian, grid_around, lorentzian, random_pose
 
 from napari_mpi_track.errors import AlignmentError
 from napari_mpi_track.registration.align import align
@@ -27,14 +29,20 @@ def one(seed: int, options: argparse.Namespace) -> tuple[float, float, str, floa
     there, here = random_pose(rng, rng.uniform(0, 15), 3), random_pose(rng, rng.uniform(0, 40), 5, flip=seed % 3 == 0)
     radius, density = rng.uniform(0.6, 1.3), rng.uniform(500, 3000)
     bright = rng.uniform(30, 120) * (0.8 / radius) ** 3 * (fwhm / 3) ** 3 * (3 if options.blur == "lorentzian" else 1)
-    fixed_mouse = Mouse(there, markers, radius, density, 1600.0)
-    moving_mouse = Mouse(here, markers[1:] if options.missing else markers, radius, marker_tracer=bright)
+    in_mr = 0.0 if options.anatomy.startswith("dark") else 1600.0
+    gel = (
+        [("gel", tuple(m), (2.5, 2.5, 2.5), 30, 900, 0.0) for m in markers] if options.anatomy == "dark-in-gel" else []
+    )
+    parts = (*SOFT, *bones(), *gel)
+    fixed_mouse = Mouse(there, markers, parts, marker_radius_mm=radius, marker_hu=density, marker_mr=in_mr)
+    left = markers[1:] if options.missing else markers
+    moving_mouse = Mouse(here, left, marker_radius_mm=radius, marker_tracer=bright)
     grid = grid_around((48, 48, 115), 0.4, "anatomy")
     anatomy = fixed_mouse.ct(grid, seed) if options.anatomy == "ct" else fixed_mouse.mr(grid, seed)
     mpi = moving_mouse.mpi(grid_around((48, 48, 115), 1.0, "mpi"), seed + 10_000, blur)
     started = time.process_time()
     try:
-        found = align(anatomy, mpi, method="fiducials")
+        found = align(anatomy, mpi, method="fiducials", marker_size_mm=2 * radius if options.size else None)
     except AlignmentError as fault:
         return np.nan, np.nan, "failed", time.process_time() - started, str(fault)
     seconds = time.process_time() - started
@@ -49,7 +57,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--missing", action="store_true")
     parser.add_argument("--blur", default="gaussian", choices=["gaussian", "lorentzian"])
-    parser.add_argument("--anatomy", default="ct", choices=["ct", "mr"])
+    parser.add_argument("--anatomy", default="ct", choices=["ct", "mr", "dark-in-gel", "dark-in-air"])
+    parser.add_argument("--size", action="store_true", help="tell the markers' diameter")
     options = parser.parse_args()
     rows = []
     for seed in range(options.seeds):

@@ -11,8 +11,8 @@ from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.blob_fit import Blob, BlobFitter
 from napari_mpi_track.registration.blob_search import blob_candidates, channels
 
-# The Gaussian fitted to a ball of diameter 1 has this FWHM; blur and voxels only widen it.
-_FWHM_OF_A_BALL = 0.84
+# The Gaussian fitted to a sharp ball of diameter 1 has this FWHM; blur and voxels only widen it.
+_FWHM_OF_A_BALL = 0.66
 _FWHM_PER_SD = float(np.sqrt(8 * np.log(2)))
 
 
@@ -67,8 +67,8 @@ def _fwhm_range_mm(volume: Volume, size_mm: float | None) -> tuple[float, float]
         return 0.0, float(np.inf)
     expected = _FWHM_OF_A_BALL * size_mm
     if volume.modality is Modality.MPI:
-        return 0.6 * expected, float(np.inf)
-    return 0.6 * expected, 1.5 * float(np.hypot(expected, volume.grid.spacing_mm.max()))
+        return 0.7 * expected, float(np.inf)
+    return 0.7 * expected, 1.5 * float(np.hypot(expected, volume.grid.spacing_mm.max()))
 
 
 def _noise(volume: Volume) -> Noise | None:

@@ -13,6 +13,8 @@ _LEVEL = 0.001
 # A rest that agrees this well, while any other does far worse, is the true one.
 _AGREES, _CLEARLY = 0.02, 100.0
 _MOST_LEFT_OUT = 2
+# Points placed nearer than half a millimetre to where they belong are placed well, however well the others are.
+_LEAST_STRAY_MM = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,38 @@ def find_disagreement(
     return Disagreement((), float(whole.distances_mm.max()))
 
 
+def find_stray(here: NDArray[np.float64], there: NDArray[np.float64], *, scaled: bool) -> Disagreement | None:
+    """Return the one point that the others refute by how well they agree among themselves, or nothing.
+
+    For points that a person placed, whose errors nobody knows: ``here`` and ``there`` are pairs, LPS mm, (n, 3).
+
+    Notes
+    -----
+    The fall of the sum of squares when a point goes, over what is left, each by its degrees of freedom, follows the F
+    distribution; the level is shared between the points (Bonferroni).
+    """
+    from scipy.special import fdtrc
+
+    even = np.ones(len(here))
+    whole = _Rest.of(here, there, even, tuple(range(len(here))), scaled)
+    if whole.freedom <= 3:
+        return None
+    rests = [_Rest.of(here, there, even, kept, scaled) for kept in combinations(range(len(here)), len(here) - 1)]
+    best = min(rests, key=lambda rest: rest.squares)
+    left = next(k for k in range(len(here)) if k not in best.kept)
+    fall = (whole.squares - best.squares) / 3 / max(best.squares / best.freedom, 1e-12)
+    if best.distances_mm[left] < _LEAST_STRAY_MM or fdtrc(3, best.freedom, fall) * len(here) > _LEVEL:
+        return None
+    return Disagreement((left,), float(best.distances_mm[left]))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Rest:
     """The alignment of some of the markers: the chance of a residual as large, and how far all of them lie off."""
 
     kept: tuple[int, ...]
+    squares: float
+    freedom: int
     chance: float
     distances_mm: NDArray[np.float64]
 
@@ -93,4 +122,5 @@ class _Rest:
         linear, translation = closed_form(here[part][None], there[part][None], weights, scaled=scaled)
         distances = np.linalg.norm(here @ linear[0].T + translation[0] - there, axis=1)
         squares = 3 * float(np.sum(distances[part] ** 2 * weights))
-        return cls(kept, float(chdtrc(3 * len(part) - (7 if scaled else 6), squares)), distances)
+        freedom = 3 * len(part) - (7 if scaled else 6)
+        return cls(kept, squares, freedom, float(chdtrc(freedom, squares)), distances)

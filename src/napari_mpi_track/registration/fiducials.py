@@ -13,7 +13,7 @@ from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict, movement_jacobian
 from napari_mpi_track.registration.blobs import find_blobs
 from napari_mpi_track.registration.closed_form import closed_form
-from napari_mpi_track.registration.disagreement import Disagreement, find_disagreement
+from napari_mpi_track.registration.disagreement import Disagreement, find_disagreement, find_stray
 from napari_mpi_track.registration.evidence import FiducialEvidence
 from napari_mpi_track.registration.pairing import Candidates, Pairing, pair_by_distances
 
@@ -154,7 +154,8 @@ def align_fiducials(
     error = float(np.sqrt(np.trace(covariance[3:6, 3:6])))
     both_given = fixed.are_given and moving.are_given
     allowed = np.full(len(here), _WORST_GIVEN_PAIR_MM2) if both_given else 1 / weights
-    disagreement = find_disagreement(here, there, allowed, scaled=scaled)
+    stray = find_stray(here, there, scaled=scaled) if both_given else None
+    disagreement = stray or find_disagreement(here, there, allowed, scaled=scaled)
     verdict, reason = _judged(pairing, evidence, error, disagreement)
     is_ambiguous = pairing is not None and not pairing.is_certain
     return Alignment(
