@@ -1,6 +1,7 @@
 """Commands that bring scans together: align, apply."""
 
 from dataclasses import replace
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,17 @@ from napari_mpi_track.cli.evidence import (
     with_landmarks,
     write_evidence,
 )
-from napari_mpi_track.cli.options import AsJson, ModalityOption, Overwrite, ProgressLine, read_one
+from napari_mpi_track.cli.options import (
+    AsJson,
+    FixedProjection,
+    ModalityOption,
+    Overwrite,
+    ProgressLine,
+    Projection,
+    note,
+    read_one,
+)
+from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.volume import Modality
 
 FixedUnit = Annotated[str | None, typer.Option("--fixed-unit", help="Unit of FIXED, where the file does not say.")]
@@ -55,7 +66,14 @@ def align(
         float | None, typer.Option("--marker-size-mm", min=0.01, help="Diameter of the markers to find.")
     ] = None,
     fixed_mask: Annotated[Path | None, typer.Option("--fixed-mask", help="Labels: where to compare images.")] = None,
-    initial: Annotated[Path | None, typer.Option("--initial", help="Transform to start from.")] = None,
+    initial: Annotated[
+        Path | None, typer.Option("--initial", help="Transform to start from (intensity): a bed's, for one.")
+    ] = None,
+    projection: Projection = False,
+    fixed_projection: FixedProjection = False,
+    measured_at: Annotated[
+        datetime | None, typer.Option("--measured-at", help="When MOVING was scanned, where the file does not say.")
+    ] = None,
     resampled: Annotated[Path | None, typer.Option("--resampled", help="Also write MOVING on FIXED's grid.")] = None,
     fixed_landmarks: FixedLandmarks = None,
     moving_landmarks: MovingLandmarks = None,
@@ -88,8 +106,12 @@ def align(
             require_absent(path, overwrite)
     require_landmark_pair(fixed_landmarks, moving_landmarks)
     require_evidence_absent(evidence, overwrite)
-    fixed_scan = read_one(fixed, fixed_series, fixed_modality, fixed_unit, fixed_spacing_mm)
-    moving_scan = read_one(moving, series, modality, unit, spacing_mm)
+    fixed_scan = read_one(
+        fixed, fixed_series, fixed_modality, fixed_unit, fixed_spacing_mm, is_projection=fixed_projection
+    )
+    moving_scan = read_one(moving, series, modality, unit, spacing_mm, is_projection=projection)
+    if measured_at is not None:
+        moving_scan = replace(moving_scan, acquired_at=measured_at)
     with ProgressLine() as progress:
         alignment = find_alignment(
             fixed_scan,
@@ -109,7 +131,7 @@ def align(
     write_evidence(evidence, alignment, fixed_scan, moving_scan, overwrite)
     if resampled is not None:
         shown = resample(moving_scan, alignment.moving_from_fixed, fixed_scan.grid)
-        write_volume(replace(shown, is_projection=False), resampled, overwrite=overwrite)
+        write_volume(shown, resampled, overwrite=overwrite)
     tell(alignment, as_json)
 
 
@@ -150,12 +172,39 @@ def apply(
     from napari_mpi_track.readers.organs import read_organs
     from napari_mpi_track.registration.alignment import load_alignment
     from napari_mpi_track.registration.resample import resample, resample_organs
+    from napari_mpi_track.registration.saved import for_session
     from napari_mpi_track.writers.scans import write_volume
 
-    moving_from_fixed = load_alignment(transform).moving_from_fixed
+    alignment = load_alignment(transform)
     grid = read_one(onto, fixed_series, fixed_modality, fixed_unit, fixed_spacing_mm).grid
-    if labels:
-        write_volume(resample_organs(read_organs(moving), moving_from_fixed, grid), out, overwrite=overwrite)
+    brought = read_organs(moving) if labels else read_one(moving, series, modality, unit, spacing_mm)
+    scanned_at = None if isinstance(brought, OrganLabels) else brought.acquired_at
+    used = for_session(
+        alignment, transform.name, fixed_frame=grid.frame, moving_frame=brought.grid.frame, scanned_at=scanned_at
+    )
+    if used.method.startswith("bed ("):
+        note(used.reason.partition(";")[0])
+    if isinstance(brought, OrganLabels):
+        write_volume(resample_organs(brought, used.moving_from_fixed, grid), out, overwrite=overwrite)
         return
-    scan = read_one(moving, series, modality, unit, spacing_mm)
-    write_volume(resample(scan, moving_from_fixed, grid), out, overwrite=overwrite)
+    write_volume(resample(brought, used.moving_from_fixed, grid), out, overwrite=overwrite)
+
+
+def chain(
+    transforms: Annotated[list[Path], typer.Argument(help="T.tfm ..., the first step first.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Transform to write, T.tfm.", show_default=False)],
+    as_json: AsJson = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Join transforms into one, its error composed: anatomy of day 0 to that of day 7, then to the MPI of day 7.
+
+    Example: mpi-track chain day0_to_day7.tfm day7_ct_to_mpi.tfm --out day0_to_mpi7.tfm
+    """
+    from napari_mpi_track.registration.alignment import load_alignment, save_alignment
+    from napari_mpi_track.registration.saved import chained
+    from napari_mpi_track.writers.whole import require_absent
+
+    require_absent(out, overwrite)
+    whole = chained([(path.name, load_alignment(path)) for path in transforms])
+    save_alignment(whole, out, overwrite)
+    tell(whole, as_json)

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,10 @@ Spacing = Annotated[
     str | None,
     typer.Option("--spacing-mm", help="PLANE,ROW,COLUMN in mm, where the file does not say (one number: all three)."),
 ]
+Projection = Annotated[
+    bool, typer.Option("--projection", help="The scan (one plane) is a projection, where the file does not say.")
+]
+FixedProjection = Annotated[bool, typer.Option("--fixed-projection", help="FIXED (one plane) is a projection.")]
 SaturationOption = Annotated[
     Path | None, typer.Option("--saturation", help="Receiver's curve, S.json: the scan is linearised first.")
 ]
@@ -58,6 +63,8 @@ def read_one(
     unit: str | None = None,
     spacing_mm: str | None = None,
     saturation: Path | None = None,
+    *,
+    is_projection: bool = False,
 ) -> Volume:
     """Return the one scan a command works on, with what its options say of it, linearised where a curve is given."""
     from napari_mpi_track.readers.scans import read_scan
@@ -66,6 +73,8 @@ def read_one(
     if spacing is not None and len(spacing) == 1:
         spacing = spacing * 3
     volume = read_scan(path, series=series, modality=modality, unit=unit, spacing_mm=spacing)
+    if is_projection:
+        volume = replace(volume, is_projection=True)
     if saturation is not None:
         from napari_mpi_track.quantification.saturation import load_saturation
 

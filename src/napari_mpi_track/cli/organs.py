@@ -3,7 +3,7 @@
 import csv
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from napari_mpi_track.cli.options import (
     ModalityOption,
     Override,
     Overwrite,
+    Projection,
     SaturationOption,
     Series,
     Spacing,
@@ -60,6 +61,7 @@ def quantify(
         str | None, typer.Option("--psf-fwhm-mm", help="X, or PLANE,ROW,COLUMN: width of the blur.")
     ] = None,
     spill_over: Annotated[bool, typer.Option("--spill-over", help="Undo the blur between organs.")] = False,
+    projection: Projection = False,
     saturation: SaturationOption = None,
     condition: Conditions = None,
     override: Override = None,
@@ -81,7 +83,6 @@ def quantify(
     from napari_mpi_track.longitudinal.single_scan import quantify_scan
     from napari_mpi_track.quantification.calibration import load_calibration
     from napari_mpi_track.readers.organs import read_organ_names, read_organs
-    from napari_mpi_track.registration.alignment import load_alignment
     from napari_mpi_track.report.tables import organ_table, table_text
     from napari_mpi_track.writers.whole import require_absent, whole_file
 
@@ -91,14 +92,14 @@ def quantify(
     widths = numbers(psf_fwhm_mm, "--psf-fwhm-mm")
     if spill_over and not any(widths or ()):
         raise MpiTrackError("--spill-over needs the width of the blur", remedy="give --psf-fwhm-mm above 0")
-    scan = read_one(volume, series, modality, unit, spacing_mm, saturation)
+    scan = read_one(volume, series, modality, unit, spacing_mm, saturation, is_projection=projection)
     labels = read_organs(organs, None if names is None else read_organ_names(names).names)
     psf = None if widths is None else PointSpread(psf_shape, widths if len(widths) > 1 else widths[0])  # type: ignore[arg-type]
     line = None if calibration is None else load_calibration(calibration)
     rows, warnings = quantify_scan(
         scan,
         labels,
-        None if transform is None else load_alignment(transform),
+        None if transform is None else _way(transform, labels, scan),
         line,
         background=background,
         point_spread=psf if spill_over else None,
@@ -113,6 +114,25 @@ def quantify(
     start = lines[0].index("organ")
     with whole_file(out, overwrite) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows(line[start:] for line in lines)
+
+
+def _way(path: Path, labels: Any, scan: Any) -> Any:
+    """Return a saved alignment for these organs and this scan, with what is not known of it said."""
+    from napari_mpi_track.registration.alignment import load_alignment
+    from napari_mpi_track.registration.saved import for_session
+
+    used = for_session(
+        load_alignment(path),
+        path.name,
+        fixed_frame=labels.grid.frame,
+        moving_frame=scan.grid.frame,
+        scanned_at=scan.acquired_at,
+    )
+    if used.method.startswith("bed ("):
+        note(used.reason.partition(";")[0])
+    for warning in used.warnings:
+        note(warning)
+    return used
 
 
 def fit(

@@ -1,6 +1,7 @@
-"""Commands that look at scans: info, convert, segment."""
+"""Commands that look at scans: info, convert, project, segment."""
 
 from collections import Counter
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,14 @@ from napari_mpi_track.cli.options import (
 from napari_mpi_track.errors import UnreadableScanError
 from napari_mpi_track.segmentation.thresholds import ThresholdRule, fraction_threshold, noise_threshold
 from napari_mpi_track.segmentation.thresholds import segment as segment_above
+
+
+class Along(StrEnum):
+    """Which way a projection looks."""
+
+    X = "x"
+    Y = "y"
+    Z = "z"
 
 
 def info(
@@ -112,6 +121,31 @@ def convert(
     from napari_mpi_track.writers.scans import write_volume
 
     write_volume(read_one(path, series, modality, unit, spacing_mm), out, overwrite=overwrite)
+
+
+def project(
+    path: Annotated[Path, typer.Argument(help="A scan in 3-D: an anatomy.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="The picture to write: one plane.", show_default=False)],
+    along: Annotated[
+        Along, typer.Option("--along", help="The ray: x is left-right, y front-back, z head-feet.", show_default=False)
+    ],
+    maximum: Annotated[bool, typer.Option("--maximum", help="The highest voxel on the ray, not the mean.")] = False,
+    series: Series = None,
+    modality: ModalityOption = None,
+    unit: Unit = None,
+    spacing_mm: Spacing = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Look at a scan along a ray, as a 2-D MPI projection does: to draw organs on, and to align.
+
+    Example: mpi-track project ct.nii.gz ct_from_above.nii.gz --along y
+    """
+    from napari_mpi_track.registration.view import project as look
+    from napari_mpi_track.writers.scans import write_volume
+
+    scan = read_one(path, series, modality, unit, spacing_mm)
+    ray = [float(along == axis) for axis in Along]
+    write_volume(look(scan, ray, "maximum" if maximum else "mean"), out, overwrite=overwrite)
 
 
 def segment(

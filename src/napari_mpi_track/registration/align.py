@@ -216,6 +216,9 @@ def _in_frame_of(volume: Volume, points: Points | None) -> Points | None:
             remedy="give points marked in the same scan",
         )
     index = volume.grid.index_from(points.positions_mm)
+    if volume.is_projection:
+        # Its depth is a name without a meaning.
+        index[:, 0] = 0.0
     margin = _OUTSIDE_MM / volume.grid.spacing_mm
     if len(points) and np.all(np.any((index < -margin) | (index > np.array(volume.grid.shape) - 1 + margin), axis=1)):
         raise FrameMismatchError(

@@ -14,7 +14,8 @@ from napari_mpi_track.imaging.volume import Modality, Volume
 def resample(moving: Volume, moving_from_fixed: Transform, onto: Grid) -> Volume:
     """Return ``moving`` on the grid ``onto``, linearly interpolated, float32, in its own unit.
 
-    Outside the moving scan's field there is air: -1000 in a CT, 0 in all others.
+    Outside the moving scan's field there is air: -1000 in a CT, 0 in all others. A projection is drawn along its
+    whole ray, whatever depth its plane is said to have.
 
     Raises
     ------
@@ -27,10 +28,21 @@ def resample(moving: Volume, moving_from_fixed: Transform, onto: Grid) -> Volume
 
     require_frames(moving_from_fixed, onto, moving.grid)
     outside = -1000.0 if moving.modality is Modality.CT else 0.0
+    is_projection = moving.is_projection and onto.shape[0] == 1
+    if moving.is_projection:
+        moving = replace(moving, grid=_reaching(moving.grid, moving_from_fixed, onto))
     image = sitk.Cast(to_itk(moving), sitk.sitkFloat32)
     transform = to_itk_transform(moving_from_fixed)
     result = sitk.Resample(image, _reference(onto), transform, sitk.sitkLinear, outside, sitk.sitkFloat32)
-    return replace(moving, voxels=array_from_itk(result), grid=onto)
+    return replace(moving, voxels=array_from_itk(result), grid=onto, is_projection=is_projection)
+
+
+def _reaching(plane: Grid, plane_from_fixed: Transform, onto: Grid) -> Grid:
+    """Return the plane's grid, its one voxel in depth as deep as ``onto`` reaches."""
+    depths = plane.index_from(plane_from_fixed.map(onto.corners_mm()))[:, 0]
+    matrix = plane.lps_from_index.copy()
+    matrix[:3, 0] *= 2 * float(np.abs(depths).max()) + 2
+    return replace(plane, lps_from_index=matrix)
 
 
 def resample_organs(labels: OrganLabels, moving_from_fixed: Transform, onto: Grid) -> OrganLabels:
