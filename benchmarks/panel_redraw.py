@@ -4,7 +4,8 @@
 
 Promise: under 50 ms for a curve of 30 points: the table read, the line fitted by REML, bands, limits, residuals, the
 card of words, all drawn. Once for a sample in the middle (the axes stay) and once for the highest (the axes move);
-beside them the fit alone, and the same figure drawn by matplotlib's own axes. Exit status 1 if the promise is broken.
+beside them the fit alone, and the same figure drawn by matplotlib's own axes. It is the processor's time that is
+judged: of the clock's, a machine with other work takes any part. Exit status 1 if the promise is broken.
 """
 
 import sys
@@ -64,7 +65,7 @@ def main() -> int:
     found = {name: milliseconds(act) for name, act in cases.items()}
     for name, (usual, slow, of_processor) in found.items():
         print(f"{name:24s}  median {usual:6.1f} ms   95 % under {slow:6.1f} ms   processor {of_processor:6.1f} ms")
-    kept = all(found[name][0] < LIMIT_MS for name in list(cases)[:2])
+    kept = all(found[name][2] < LIMIT_MS for name in list(cases)[:2])
     print(f"{x.size} points; promised: under {LIMIT_MS:g} ms: {'promise kept' if kept else 'PROMISE BROKEN'}")
     panel.close()
     return 0 if kept else 1

@@ -10,6 +10,7 @@ from napari_mpi_track.gui.calibration_draft import Fitted
 from napari_mpi_track.gui.widgets.panel_frame import wrapped
 from napari_mpi_track.gui.widgets.result_card import show_chip
 from napari_mpi_track.gui.widgets.said_row import error_in_words
+from napari_mpi_track.gui.widgets.still_text import StillText
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.quantification.curve_comparison import compare_curves
 from napari_mpi_track.report.calibration_curve import BLUE, LIMITS, VERMILLION
@@ -25,7 +26,7 @@ class CurveCard(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setFrameShape(QFrame.Shape.StyledPanel)
-        self.chip, self.reason, self.table, self.notes = QLabel(), wrapped(), wrapped(), wrapped()
+        self.chip, self.reason, self.table, self.notes = QLabel(), wrapped(), StillText(), wrapped()
         column = QVBoxLayout(self)
         column.addWidget(self.chip, 0, Qt.AlignmentFlag.AlignLeft)
         for part in (self.reason, self.table, self.notes):
@@ -46,7 +47,7 @@ class CurveCard(QFrame):
         show_chip(self.chip, "doubtful" if weak else "good", "curve doubtful" if weak else "curve good")
         self.reason.setText("<br>".join(f"• {escape(point[:1].upper() + point[1:])}." for point in weak))
         self.reason.setVisible(bool(weak))
-        self.table.setText(_table(calibration, other))
+        self.table.show_html(_table(calibration, other))
         said = fit.notes if other is None else (*fit.notes, *comparison_in_words(calibration, other))
         self.notes.setText("<br>".join(map(escape, said)))
         self.notes.setVisible(bool(said))
