@@ -119,7 +119,9 @@ def _figure(picture: AlignmentPicture, kinds: Sequence[Kind]) -> "Figure":
 def _headline(axes: "Axes", sheet: _Sheet) -> None:
     picture = sheet.picture
     y = sheet.height - 0.5 * _TITLE_PX / sheet.zoom
-    axes.text(sheet.gap, y, picture.title, fontsize=11, fontweight="bold", va="center")
+    # A letter is some 8 dots wide at this size, and the verdict takes 110.
+    room = (sheet.width * sheet.zoom - 110) / (8.0 * max(len(picture.title), 1))
+    axes.text(sheet.gap, y, picture.title, fontsize=11 * min(1.0, room), fontweight="bold", va="center")
     chip = {"boxstyle": "round,pad=0.35,rounding_size=0.9", "facecolor": "white", "linewidth": 1.2}
     colour = VERDICT_COLOURS.get(picture.verdict, "#222222")
     right = sheet.width - 1.3 * sheet.gap
