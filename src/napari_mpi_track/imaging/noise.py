@@ -88,7 +88,7 @@ def estimate_noise(volume: Volume, background: NDArray[np.bool_] | None = None) 
         mean, sd = 0.0, _sd_above_a_clip(values, clipped_part)
         method = "robust, of a scan clipped at zero: negative noise is missing"
     else:
-        mean, sd = _mode_and_spread_below(values)
+        mean, sd = mode_and_spread_below(values)
         method = "robust: mode of all voxels and the spread below it"
     if not sd > 0:
         raise MeasurementError(
@@ -116,7 +116,7 @@ def _marked_noise(volume: Volume, voxels: NDArray[np.float64], background: NDArr
     return Noise(sd, mean, _autocorrelation(voxels - mean, background), "SD of the marked background")
 
 
-def _mode_and_spread_below(values: NDArray[np.float64]) -> tuple[float, float]:
+def mode_and_spread_below(values: NDArray[np.float64]) -> tuple[float, float]:
     """Return the mode and the RMS distance below it; positive signal biases neither, unlike median and MAD."""
     if values.size < _FEWEST_BACKGROUND_VOXELS:
         centre = float(np.median(values)) if values.size else 0.0
@@ -158,7 +158,7 @@ def _quiet_voxels(voxels: NDArray[np.float64], finite: NDArray[np.bool_], mean: 
     filled = np.where(finite, voxels - mean, 0.0)
     size = tuple(min(5, n) for n in voxels.shape)
     local = ndimage.uniform_filter(filled, size)
-    mode, spread = _mode_and_spread_below(local.ravel())
+    mode, spread = mode_and_spread_below(local.ravel())
     quiet = finite & (np.abs(local - mode) < 3 * spread) & (filled < 5 * sd)
     return quiet if quiet.sum() >= _FEWEST_BACKGROUND_VOXELS else finite & (filled < 3 * sd)
 
