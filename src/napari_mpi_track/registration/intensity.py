@@ -11,9 +11,9 @@ from napari_mpi_track.errors import AlignmentError, AlignmentRefusedError
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict
-from napari_mpi_track.registration.climbing import Movements, Top, climb
+from napari_mpi_track.registration.climbing import Movements, Top, climb, settle
 from napari_mpi_track.registration.evidence import AlignmentStep, ImageEvidence
-from napari_mpi_track.registration.metric_error import measured_error
+from napari_mpi_track.registration.metric_error import MeasuredError, measured_error
 from napari_mpi_track.registration.pictures import pictured
 from napari_mpi_track.registration.poses import pose, principal_rotations
 from napari_mpi_track.registration.search import (
@@ -34,6 +34,8 @@ from napari_mpi_track.registration.verdict import METRICS, Finding, Rival, body_
 
 # By what factor a pose must tell more than the one nearest to the user's start to be taken instead.
 _CLEARLY = 1.2
+# A next best pose with more than this part of the metric calls for a wider search.
+_FAR_BEHIND = 0.6
 # What the best poses are refined on: all of them on the first level, the winner on what follows.
 _LEVELS = {"thorough": (FINE, FINEST), "fast": (FINE,)}
 
@@ -96,7 +98,7 @@ def align_intensity(
     start = np.eye(4) if initial is None else np.asarray(initial.target_from_source)
     wish = _Wish(model, _LEVELS[effort], start, initial is not None)
     found = _found(search, FEW, wish)
-    if found.verdict is not Verdict.GOOD:
+    if found.verdict is not Verdict.GOOD or (effort == "thorough" and not _is_clear(found)):
         # Doubt is worth a second, wider look: the true pose may not have been among the few.
         found = _found(search, MANY, wish)
     if found.verdict is not Verdict.GOOD and search.same_modality:
@@ -146,6 +148,12 @@ def _search(fixed: Volume, moving: Volume, fixed_mask: NDArray[Any] | None, seed
     return Search(first, second, same, seed, first.centre_mm, first.radius_mm, watch)
 
 
+def _is_clear(found: Alignment) -> bool:
+    """Return whether an alignment leaves the next best pose far behind."""
+    images = found.images
+    return images is None or images.runner_up is None or images.runner_up < _FAR_BEHIND * images.after
+
+
 def _found(search: Search, breadth: Breadth, wish: _Wish) -> Alignment:
     """Return the best alignment of one search, whatever its verdict."""
     tops = search.best_poses(breadth)
@@ -158,7 +166,11 @@ def _found(search: Search, breadth: Breadth, wish: _Wish) -> Alignment:
     second = _second(search, fine, best, [*refined, *tops[3:]])
     movements = Movements(wish.model, search.centre, search.radius)
     last, best = _finished(search, best, movements, wish.levels)
-    return _weighed(search, fine, last, best, second, movements, wish)
+    search.watch.at(0.9, "measuring the error")
+    best, curvature = settle(last, best, movements, 0.5 * search.voxel_mm)
+    matrix = exact_last_row(best.matrix)
+    error = measured_error(last, matrix, curvature, movements, search.fixed.body_points_mm(500))
+    return _weighed(search, fine, replace(best, matrix=matrix), error, second, wish)
 
 
 def _kept(refined: list[Top], wish: _Wish) -> Top:
@@ -208,16 +220,13 @@ def _finished(search: Search, best: Top, movements: Movements, levels: tuple[Lev
 def _weighed(
     search: Search,
     fine: Comparison,
-    last: Comparison,
     best: Top,
+    error: MeasuredError | None,
     second: Rival | None,
-    movements: Movements,
     wish: _Wish,
 ) -> Alignment:
     """Return the alignment with its error, its verdict and all that speaks for it."""
-    search.watch.at(0.95, "measuring the error")
-    matrix = exact_last_row(best.matrix)
-    error = measured_error(last, matrix, movements, search.voxel_mm, search.fixed.body_points_mm(500))
+    matrix = best.matrix
     likeness = fine.likeness(matrix)
     overlap = body_overlap(search.fixed, search.moving, matrix)
     finding = Finding(

@@ -14,7 +14,7 @@ Matrix = NDArray[np.float64]
 # The scatter of the metric's slope is taken over cubes of this part of the body's radius. Smaller ones take less of
 # what differs between modalities from place to place for error; with these, the stated error of simulated animals is
 # that of the truth (benchmarks/alignment/capture.py).
-_BLOCK = 0.1
+_BLOCK = 0.125
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,12 +26,12 @@ class MeasuredError:
 
 
 def measured_error(
-    comparison: Comparison, top: Matrix, movements: Movements, voxel_mm: float, body_mm: Matrix
+    comparison: Comparison, top: Matrix, curvature: Matrix, movements: Movements, body_mm: Matrix
 ) -> MeasuredError | None:
     """Return the error of a top of the metric; ``None`` where the metric does not fall off on every side.
 
     The metric's slope is zero at the top. Its scatter is taken over cubes of the body, and divided by the metric's
-    curvature (from slopes half a voxel to either side): the sandwich of Huber. Where the model stretches too, the
+    ``curvature`` (of ``slopes_around``): the sandwich of Huber. Where the model stretches too, the
     error of turns is widened so that the root mean square over the body (points ``body_mm``, (n, 3)) is the whole.
 
     Notes
@@ -41,7 +41,6 @@ def measured_error(
     """
     likeness = comparison.likeness(top, with_push=True)
     assert likeness.push is not None
-    curvature = _curvature(comparison, top, movements, 0.5 * voxel_mm)
     if np.linalg.eigvalsh(curvature).max() >= 0:
         return None
     gradients = movements.gradients(likeness.push, comparison.arms_mm)
@@ -84,16 +83,3 @@ def _widening(covariance: Matrix, movements: Movements, body_mm: Matrix) -> floa
     turns = np.einsum("pnx,pq,qnx->n", moves[:3], covariance[:3, :3], moves[:3]).mean()
     shifts = float(np.trace(covariance[3:6, 3:6]))
     return float(max(spread - shifts, turns) / turns)
-
-
-def _curvature(comparison: Comparison, top: Matrix, movements: Movements, step_mm: float) -> Matrix:
-    rows = []
-    for movement in np.eye(movements.count) * step_mm:
-        slopes = []
-        for moved in (movement, -movement):
-            push = comparison.likeness(top @ movements.matrix(moved), with_push=True).push
-            assert push is not None
-            slopes.append(movements.gradient(push, comparison.arms_mm))
-        rows.append((slopes[0] - slopes[1]) / (2 * step_mm))
-    curvature = np.stack(rows)
-    return np.asarray((curvature + curvature.T) / 2)
