@@ -46,7 +46,7 @@ from napari_mpi_track.gui.alignment_pose import (
     turned,
 )
 from napari_mpi_track.gui.alignment_scans import DayOfStudy, Offer, usual_pair
-from napari_mpi_track.gui.alignment_slices import FACINGS, Pane, Tones, overlaid, sampled
+from napari_mpi_track.gui.alignment_slices import FACINGS, Pane, Tones, fused, overlaid, sampled
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
@@ -249,6 +249,16 @@ def test_where_the_upper_scan_is_dark_the_lower_one_is_seen_unchanged() -> None:
     np.testing.assert_array_equal(overlaid(below, np.zeros_like(below), tones.colours, 0.0)[..., 0], below)
     bright = overlaid(below, np.full_like(below, 255), tones.colours, 1.0)
     assert (bright.astype(int) > 120).all()
+
+
+def test_two_anatomies_are_grey_where_they_agree_and_coloured_where_they_do_not() -> None:
+    light = np.array([[0, 120]], dtype=np.uint8)
+    agree = fused(light, light, 0.5)[0].astype(int)
+    assert agree[0].tolist() == [0, 0, 0]
+    assert np.ptp(agree[1]) < 12
+    only_fixed, only_moving = fused(light, 0 * light, 0.5)[0, 1], fused(0 * light, light, 0.5)[0, 1]
+    assert int(only_fixed[2]) - int(only_fixed[0]) > 80
+    assert int(only_moving[0]) - int(only_moving[2]) > 80
 
 
 @pytest.fixture

@@ -1,11 +1,15 @@
 """One state behind all panels: a signal for every change, and the way back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from napari_mpi_track.gui.alignment_draft import AlignmentSettings, Found
 from napari_mpi_track.gui.session import Session
+from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
+from napari_mpi_track.registration.alignment import Alignment
 from napari_mpi_track.report.run import RunSummary
 
 
@@ -65,3 +69,34 @@ def test_all_panels_of_one_viewer_share_a_session() -> None:
     viewer, other = Viewer(), Viewer()
     assert Session.of(viewer) is Session.of(viewer)
     assert Session.of(viewer) is not Session.of(other)
+
+
+def test_an_accepted_alignment_changes_the_study_in_one_step_that_can_be_undone() -> None:
+    session, study = Session(), study_of("first")
+    session.open_study(study)
+    draft = replace(session.state.alignment, found=Found(Alignment(Transform.identity(), "manual")))
+    session.keep_alignment(draft)
+    session.keep_alignment(draft)
+    used = replace(study, name="with another alignment")
+    session.accept_alignment(replace(draft, accepted=draft.found), used)
+    assert session.state.study is used
+    assert session.state.run is None
+    session.undo()
+    assert session.state.study is study
+    assert session.state.alignment == draft
+    session.undo()
+    assert session.state.alignment.found is None
+    session.redo()
+    session.redo()
+    assert session.state.study is used
+    session.open_study(study)
+    assert session.state.alignment.accepted is draft.found
+
+
+def test_showing_scans_to_align_is_no_step() -> None:
+    session = Session()
+    session.open_study(study_of("first"))
+    session.undo()
+    session.begin_alignment(replace(session.state.alignment, settings=AlignmentSettings("frame")))
+    assert not session.can_undo
+    assert session.can_redo

@@ -15,6 +15,7 @@ from napari_mpi_track.registration.alignment import Alignment
 
 Side = Literal["fixed", "moving"]
 Place = tuple[float, float, float]
+SIDES: tuple[Side, Side] = ("fixed", "moving")
 
 METHODS = {
     "auto": "choose for me",
@@ -234,8 +235,7 @@ def why_not(draft: AlignmentDraft) -> str:
         return "MPI shows tracer and no anatomy: choose markers, or move it by hand."
     is_by_markers = settings.method == "fiducials" or (settings.method == "auto" and bool(has_mpi or draft.pairs))
     if is_by_markers and draft.pairs:
-        sides: tuple[Side, Side] = ("fixed", "moving")
-        short = [side for side in sides if _too_few(draft.points(side))]
+        short = [side for side in SIDES if _too_few(draft.points(side))]
         if short:
             return f"Three points or more are needed in the {' and the '.join(short)} scan: place them, or delete all."
     if is_by_markers and settings.model in ("affine", "bspline"):

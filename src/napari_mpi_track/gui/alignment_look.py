@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Side
 from napari_mpi_track.gui.alignment_pairs import PairFit
 from napari_mpi_track.gui.alignment_pose import centre_seen
-from napari_mpi_track.gui.alignment_slices import Facing, Pane, Tones, alone, overlaid, sampled
+from napari_mpi_track.gui.alignment_slices import Facing, Pane, Tones, alone, fused, overlaid, sampled
 from napari_mpi_track.gui.looks import is_overlay
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
@@ -16,7 +16,7 @@ from napari_mpi_track.imaging.volume import Volume
 ARROWS_TIMES = 10
 # Points that far from the plane still show, the paler the farther.
 RINGS_WITHIN_MM = 4.0
-_DIMMING = 2.0
+_DIMMING, _TRACER_OPACITY = 2.0, 0.7
 # A rough look over the scan is enough to say where it is not dark.
 _SEARCHED_VOXELS, _LIT, _AIR_PART = 200_000, 40, 0.04
 
@@ -43,7 +43,7 @@ class Look:
     pose: Transform
     cross_mm: NDArray[np.float64]
     zoom: float = 1.0
-    opacity: float = 0.7
+    opacity: float = 0.5
     only: Side | None = None
     rings: tuple[Ring, ...] = field(default=())
     box_mm: NDArray[np.float64] = field(default_factory=lambda: np.zeros((8, 3)))
@@ -58,7 +58,9 @@ class Look:
         if is_overlay(moving) and tones.grey:
             # At full light an anatomy outshines the colours laid over it.
             tones = replace(tones, high=tones.low + _DIMMING * (tones.high - tones.low))
-        return cls(fixed, moving, tones, Tones.of(moving), Transform.identity(), box.mean(axis=0), box_mm=box)
+        opacity = _TRACER_OPACITY if is_overlay(moving) else 0.5
+        middle = box.mean(axis=0)
+        return cls(fixed, moving, tones, Tones.of(moving), Transform.identity(), middle, opacity=opacity, box_mm=box)
 
     @property
     def centre_mm(self) -> NDArray[np.float64]:
@@ -80,16 +82,25 @@ class Look:
         centre = centre + away * ((self.cross_mm - centre) @ away)
         return Pane(facing, np.asarray(centre), mm_per_pixel, height, width)
 
-    def pixels(self, pane: Pane) -> NDArray[np.uint8]:
-        """Return the picture of a pane, RGB, shape (height, width, 3)."""
-        grid = self.fixed.grid
-        fixed = self.fixed_tones.light(sampled(self.fixed.voxels, grid, Transform.identity(), pane))
+    def fixed_light(self, pane: Pane) -> NDArray[np.uint8]:
+        """Return the fixed scan at a pane, 0 to 255, shape (height, width): it stays while the moving one moves."""
+        return self.fixed_tones.light(sampled(self.fixed.voxels, self.fixed.grid, Transform.identity(), pane))
+
+    def pixels(self, pane: Pane, fixed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the picture of a pane over its ``fixed_light``, RGB, shape (height, width, 3)."""
         if self.moving is None or self.moving_tones is None or self.only == "fixed":
             return alone(fixed, self.fixed_tones)
         moving = self.moving_tones.light(sampled(self.moving.voxels, self.moving.grid, self.pose, pane))
         if self.only == "moving":
             return alone(moving, self.moving_tones)
+        if self.is_fused:
+            return fused(fixed, moving, self.opacity)
         return overlaid(fixed, moving, self.moving_tones.colours, self.opacity)
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether two anatomies are seen: one in blue, one in orange, grey where they agree."""
+        return self.moving_tones is not None and self.moving_tones.grey and self.fixed_tones.grey
 
     def scan_mm(self, at_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return where a point that was clicked lies in the scan that is seen alone, LPS mm in its own frame."""

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from napari_mpi_track.errors import AlignmentError, MpiTrackError
-from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Found
+from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Found, short_name
+from napari_mpi_track.gui.alignment_pose import straight
 from napari_mpi_track.gui.tasks import Progress
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
@@ -51,7 +52,7 @@ def run_alignment(draft: AlignmentDraft, progress: Progress, steps: LiveSteps) -
     AlignmentError
         When it fails, is stopped, or cannot be tried on these scans.
     """
-    fixed, moving = _both(draft)
+    fixed, moving = both_scans(draft)
     settings = draft.settings
     alignment = align(
         fixed,
@@ -61,29 +62,29 @@ def run_alignment(draft: AlignmentDraft, progress: Progress, steps: LiveSteps) -
         effort=settings.effort,
         fixed_points=draft.points("fixed"),
         moving_points=draft.points("moving"),
-        initial=draft.pose if settings.is_from_here else None,
+        initial=straight(draft.pose) if settings.is_from_here else None,
         progress=progress.report,
         should_stop=progress.should_stop,
         on_step=steps.add,
     )
     progress.report(1.0, "drawing how well it fits")
-    return with_picture(alignment, fixed, moving)
+    return with_picture(alignment, draft)
 
 
 def run_markers(draft: AlignmentDraft, progress: Progress) -> Found:
     """Return the alignment by markers that are found in both scans and paired without labels."""
-    fixed, moving = _both(draft)
+    fixed, moving = both_scans(draft)
     progress.report(0.1, f"looking for markers in {fixed.modality or 'both scans'}")
     model = "similarity" if draft.settings.model == "similarity" else "rigid"
     alignment = align(
         fixed, moving, method="fiducials", model=model, progress=progress.report, should_stop=progress.should_stop
     )
-    return with_picture(alignment, fixed, moving)
+    return with_picture(alignment, draft)
 
 
 def by_hand(draft: AlignmentDraft) -> Alignment:
     """Return the position the moving scan was put to as an alignment: doubtful, its error not known."""
-    fixed, moving = _both(draft)
+    fixed, moving = both_scans(draft)
     pose = draft.pose.between(fixed.grid.frame, moving.grid.frame)
     return Alignment(
         pose,
@@ -96,10 +97,12 @@ def by_hand(draft: AlignmentDraft) -> Alignment:
     )
 
 
-def with_picture(alignment: Alignment, fixed: Volume, moving: Volume) -> Found:
+def with_picture(alignment: Alignment, draft: AlignmentDraft) -> Found:
     """Return an alignment with the pictures that show how well it fits; without them where none can be made."""
+    fixed, moving = both_scans(draft)
+    title = f"{short_name(draft, 'moving')} to {short_name(draft, 'fixed')}"
     try:
-        picture: AlignmentPicture | None = alignment_picture(alignment, fixed, moving)
+        picture: AlignmentPicture | None = alignment_picture(alignment, fixed, moving, title=title)
     except MpiTrackError:
         picture = None
     return Found(alignment, picture)
@@ -113,7 +116,7 @@ def picture_png(picture: AlignmentPicture, kind: str | None) -> bytes:
 
 def joined(alignment: Alignment, draft: AlignmentDraft) -> Alignment:
     """Return an alignment said to join the two chosen scans, whatever frames its file names."""
-    fixed, moving = _both(draft)
+    fixed, moving = both_scans(draft)
     stated = alignment.moving_from_fixed
     here, there = fixed.grid.frame, moving.grid.frame
     others = [
@@ -128,7 +131,8 @@ def joined(alignment: Alignment, draft: AlignmentDraft) -> Alignment:
     return replace(alignment, moving_from_fixed=stated.between(here, there), warnings=warnings)
 
 
-def _both(draft: AlignmentDraft) -> tuple[Volume, Volume]:
+def both_scans(draft: AlignmentDraft) -> tuple[Volume, Volume]:
+    """Return the fixed and the moving scan; ``AlignmentError`` if one is not chosen."""
     fixed, moving = draft.volume("fixed"), draft.volume("moving")
     if fixed is None or moving is None:
         raise AlignmentError("two scans are needed", remedy="choose a fixed and a moving scan first")

@@ -18,6 +18,8 @@ from napari_mpi_track.imaging.volume import Volume
 ViewName = Literal["axial", "coronal", "sagittal"]
 # A deformation is smooth: it is followed at every so many pixels and interpolated between.
 _PIXELS_BETWEEN = 8
+# Two hues that add up to grey.
+_BLUE, _ORANGE = np.array([0.1, 0.45, 0.9], dtype=np.float32), np.array([0.9, 0.5, 0.05], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +150,20 @@ def overlaid(
     The darker the upper scan, the more the lower one shines through; ``opacity`` is 0 to 1.
     """
     # The root lets dim tracer be seen as well.
-    weight = (opacity * np.sqrt(np.arange(256) / 255) * 255).astype(np.uint16)[above]
-    share = weight[..., None]
-    mixed = below[..., None].astype(np.uint16) * (255 - share) + colours[above].astype(np.uint16) * share
-    # Colours hide what is below only where they are bright, and never darken it.
-    kept = (below[..., None] * (1 - opacity / 2)).astype(np.uint16)
-    return np.asarray(np.maximum(mixed // 255, kept), dtype=np.uint8)
+    share = (opacity * np.sqrt(np.arange(256) / 255) * 255).astype(np.uint16)
+    light = (colours.astype(np.uint16) * share[:, None] // 255)[above]
+    kept = (below.astype(np.uint16) * (255 - share)[above] // 255)[..., None]
+    # Where the colours are darker than what they lie on, that is seen through them.
+    floor = (below >> 1)[..., None]
+    return np.asarray(np.maximum(light + kept, floor), dtype=np.uint8)
+
+
+def fused(below: NDArray[np.uint8], above: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
+    """Return two anatomies in one picture, RGB, shape (height, width, 3): the lower in blue, the upper in orange.
+
+    Where both are as bright they add up to grey; ``opacity`` 0 is the lower one alone, 0.5 both, 1 the upper alone.
+    """
+    tones = np.arange(256, dtype=np.float32)[:, None]
+    lower = (tones * _BLUE * min(1.0, 2 * (1 - opacity))).astype(np.uint16)
+    upper = (tones * _ORANGE * min(1.0, 2 * opacity)).astype(np.uint16)
+    return np.asarray(np.minimum(lower[below] + upper[above], 255), dtype=np.uint8)

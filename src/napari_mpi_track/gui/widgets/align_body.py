@@ -5,9 +5,9 @@ from html import escape
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_mpi_track.gui.alignment_draft import (
+    SIDES,
     AlignmentDraft,
     AlignmentSettings,
-    Side,
     button_text,
     short_name,
     why_not,
@@ -28,7 +28,6 @@ from napari_mpi_track.gui.widgets.settings_form import CalmComboBox, SettingsFor
 from napari_mpi_track.report.tables import three_digits
 
 _TRANSFORMS, _PICTURES = "Transforms (*.tfm *.h5)", "Pictures (*.png)"
-SIDES: tuple[Side, Side] = ("fixed", "moving")
 _POINTS = "Points (*.csv *.fcsv *.mrk.json *.json)"
 
 

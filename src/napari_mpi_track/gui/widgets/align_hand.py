@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from napari_mpi_track.gui.alignment_draft import AlignmentDraft, posed
+from napari_mpi_track.gui.alignment_draft import SIDES, AlignmentDraft, posed
 from napari_mpi_track.gui.alignment_files import save_points
 from napari_mpi_track.gui.alignment_pairs import (
     next_side,
@@ -24,7 +24,7 @@ from napari_mpi_track.gui.alignment_pose import (
     turned,
 )
 from napari_mpi_track.gui.session import Session
-from napari_mpi_track.gui.widgets.align_body import SIDES, AlignBody
+from napari_mpi_track.gui.widgets.align_body import AlignBody
 from napari_mpi_track.gui.widgets.three_views import ThreeViews
 from napari_mpi_track.readers.points import read_points
 

@@ -1,35 +1,30 @@
-"""What becomes of a result in the panel *Align*: looked at, accepted, saved, loaded, brought to other layers."""
+"""What becomes of a result in the panel *Align*: looked at, accepted, written into the study, saved, loaded."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from napari_mpi_track.errors import AlignmentError, MeasurementError
-from napari_mpi_track.gui.alignment_draft import AlignmentDraft, ChosenScan, Found, Place, Side, with_result
+from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Place, with_result
 from napari_mpi_track.gui.alignment_files import (
     accept_in_study,
-    aligned_layer,
-    brought_layer,
     line_for_study,
     write_in_study_file,
 )
 from napari_mpi_track.gui.alignment_run import by_hand, joined, picture_png, with_picture
 from napari_mpi_track.gui.alignment_scans import DayOfStudy, day_of
-from napari_mpi_track.gui.alignment_viewer import LayersInView
 from napari_mpi_track.gui.session import Session
 from napari_mpi_track.gui.tasks import Task
-from napari_mpi_track.gui.widgets.align_body import SIDES, AlignBody
+from napari_mpi_track.gui.widgets.align_body import AlignBody
 from napari_mpi_track.imaging.foreground import body_centre_mm, find_body
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import load_alignment, save_alignment
 
 
 class Outcome:
-    """Joins the result card and the buttons about it to the session and the viewer."""
+    """Joins the result card and the buttons about it to the session."""
 
-    def __init__(self, session: Session, parts: AlignBody, layers: LayersInView) -> None:
-        self.session, self.parts, self.layers = session, parts, layers
-        self._applied: Found | None = None
-        self._scans: tuple[ChosenScan | None, ChosenScan | None] = (None, None)
+    def __init__(self, session: Session, parts: AlignBody) -> None:
+        self.session, self.parts = session, parts
         self._kept: tuple[DayOfStudy, Path] | None = None
         self._centres: dict[int, tuple[Volume, Place | None]] = {}
         parts.card.picture_asked.connect(self._draw_picture)
@@ -39,14 +34,13 @@ class Outcome:
         parts.save_button.chosen.connect(self.save)
         parts.picture_button.chosen.connect(self.save_picture)
         parts.load_button.chosen.connect(self.load)
-        parts.bring_button.clicked.connect(self.bring)
 
     @property
     def _draft(self) -> AlignmentDraft:
         return self.session.state.alignment
 
     def show(self, draft: AlignmentDraft) -> None:
-        """Show the result of a draft, what can be done with it, and the accepted one in the viewer."""
+        """Show the result of a draft, and what can be done with it."""
         parts, found = self.parts, draft.found
         day = day_of(self.session.state.study, draft)
         parts.card.show_draft(draft)
@@ -57,8 +51,6 @@ class Outcome:
         parts.write_button.setVisible(is_in_use)
         for part in (parts.save_button, parts.picture_button):
             part.setVisible(found is not None)
-        self._show_accepted(draft, day)
-        self._offer_layers(draft)
 
     def accept(self) -> None:
         """Keep the result: as the day's alignment in a study, else with a new layer that shows it."""
@@ -86,8 +78,7 @@ class Outcome:
         """Take the position as it is for a result, and keep it."""
 
         def take() -> None:
-            fixed, moving = _both(self._draft)
-            found = with_picture(by_hand(self._draft), fixed, moving)
+            found = with_picture(by_hand(self._draft), self._draft)
             self.session.keep_alignment(with_result(self._draft, found))
             self.accept()
 
@@ -121,28 +112,10 @@ class Outcome:
         """Take a saved transform for a result."""
 
         def take() -> None:
-            fixed, moving = _both(self._draft)
             alignment = joined(load_alignment(path), self._draft)
-            self.session.keep_alignment(with_result(self._draft, with_picture(alignment, fixed, moving)))
+            self.session.keep_alignment(with_result(self._draft, with_picture(alignment, self._draft)))
 
         self.parts.said.attempt(take)
-
-    def bring(self) -> None:
-        """Make a new layer of another one, brought from one scan to the other."""
-        draft, name = self._draft, self.parts.layer_box.currentData()
-        side: Side = self.parts.onto_box.currentData() or "fixed"
-
-        def bring() -> None:
-            if draft.found is None or not name:
-                raise AlignmentError("there is no alignment to bring a layer by", remedy="align or load one first")
-            onto = draft.volume(side)
-            assert onto is not None
-            added = self.layers.add(
-                brought_layer(self.layers.layer(name), draft.found.alignment.moving_from_fixed, onto, side)
-            )
-            self.parts.said.say(f"Made the layer {added.name}; {name} is as it was.")
-
-        self.parts.said.attempt(bring)
 
     def body_centre(self, draft: AlignmentDraft) -> Place | None:
         """Return the centre of the body in the fixed scan, LPS mm; ``None`` where it shows none. Found once a scan."""
@@ -152,27 +125,6 @@ class Outcome:
         if id(fixed.voxels) not in self._centres:
             self._centres = {id(fixed.voxels): (fixed, _body_centre(fixed))}
         return self._centres[id(fixed.voxels)][1]
-
-    def _show_accepted(self, draft: AlignmentDraft, day: DayOfStudy | None) -> None:
-        if (draft.fixed, draft.moving) != self._scans:
-            self._scans, self._applied = (draft.fixed, draft.moving), None
-            self.layers.leave()
-        # In a study the panel Study draws the day anew, with its new alignment.
-        wanted = draft.accepted if day is None else None
-        if wanted is self._applied:
-            return
-        self._applied = wanted
-        self.layers.take_away()
-        fixed, moving, scan = draft.volume("fixed"), draft.volume("moving"), draft.moving
-        if wanted is None or fixed is None or moving is None or scan is None:
-            return
-        task = Task(
-            lambda _: aligned_layer(moving, scan.name, wanted.alignment.moving_from_fixed, fixed),
-            "Drawing the aligned scan",
-        )
-        task.succeeded.connect(lambda layer: self.layers.show_accepted(layer) if self._applied is wanted else None)
-        self.parts.destroyed.connect(task.abandon)
-        task.start()
 
     def _draw_picture(self, kind: str) -> None:
         found = self._draft.found
@@ -188,33 +140,9 @@ class Outcome:
         self.parts.destroyed.connect(task.abandon)
         task.start()
 
-    def _offer_layers(self, draft: AlignmentDraft) -> None:
-        box, onto = self.parts.layer_box, self.parts.onto_box
-        names = self.layers.companions
-        if [box.itemData(n) for n in range(box.count())] != list(names):
-            chosen = box.currentData()
-            box.clear()
-            for name in names:
-                box.addItem(name, name)
-            box.setCurrentIndex(max(box.findData(chosen), 0))
-        scans = [scan.name if scan is not None else "" for scan in (draft.fixed, draft.moving)]
-        texts = [f"{scans[1]} → {scans[0]}", f"{scans[0]} → {scans[1]}"]
-        if [onto.itemText(n) for n in range(onto.count())] != texts:
-            onto.clear()
-            for text, side in zip(texts, SIDES, strict=True):
-                onto.addItem(text, side)
-        self.parts.bring_button.setEnabled(draft.found is not None and bool(names))
-
 
 def _uses(day: DayOfStudy, path: Path) -> bool:
     return str(path) in (day.timepoint.alignment, day.timepoint.pet_alignment)
-
-
-def _both(draft: AlignmentDraft) -> tuple[Volume, Volume]:
-    fixed, moving = draft.volume("fixed"), draft.volume("moving")
-    if fixed is None or moving is None:
-        raise AlignmentError("two scans are needed", remedy="choose a fixed and a moving scan first")
-    return fixed, moving
 
 
 def _body_centre(fixed: Volume) -> Place | None:

@@ -17,6 +17,7 @@ from napari_mpi_track.gui.tasks import Task
 from napari_mpi_track.gui.widgets.align_body import AlignBody
 from napari_mpi_track.gui.widgets.align_hand import HandWork
 from napari_mpi_track.gui.widgets.align_outcome import Outcome
+from napari_mpi_track.gui.widgets.aligned_layers import AlignedLayers
 from napari_mpi_track.gui.widgets.panel_frame import PanelFrame
 from napari_mpi_track.gui.widgets.three_views import ThreeViews
 from napari_mpi_track.gui.widgets.views_dock import ViewsDock
@@ -38,7 +39,8 @@ class AlignPanel(PanelFrame):
         self.layers = LayersInView(napari_viewer, self._layers_changed)
         self.dock = ViewsDock(napari_viewer, self, self.views)
         self.hand = HandWork(self.session, self.contents, self.views)
-        self.outcome = Outcome(self.session, self.contents, self.layers)
+        self.outcome = Outcome(self.session, self.contents)
+        self.aligned = AlignedLayers(self.session, self.contents, self.layers)
         self._working: Task | None = None
         self._steps = LiveSteps()
         self._centre: Any = None
@@ -152,6 +154,7 @@ class AlignPanel(PanelFrame):
         parts.choice.show_choice(self.layers.offers, draft, day_of(state.study, draft))
         parts.show_draft(draft, fit, is_working=self._working is not None)
         self.outcome.show(draft)
+        self.aligned.show(draft)
         if self._working is None:
             self.views.show_draft(draft, fit)
             self.dock.want(draft.fixed is not None and draft.moving is not None)

@@ -44,6 +44,13 @@ class MetricCurve(QWidget):
         if len(self.trace) < 2:
             return
         painter = QPainter(self)
+        # Ended by hand: one that outlives the event, in a traceback say, takes the program down.
+        try:
+            self._paint(painter)
+        finally:
+            painter.end()
+
+    def _paint(self, painter: QPainter) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         line = painter.fontMetrics().height()
         box = QRectF(4, line + 4, self.width() - 8, self.height() - 2 * line - 8)

@@ -23,7 +23,8 @@ def paint_marks(painter: QPainter, look: Look, pane: Pane, name: ViewName) -> No
     if look.moving is not None and look.only is None:
         _paint_handle(painter, look, pane)
     for ring in look.rings:
-        _paint_ring(painter, ring, pane)
+        # Both rings of a pair lie close together: one name is enough.
+        _paint_ring(painter, ring, pane, is_named=ring.side == "fixed" or look.only is not None)
     _paint_words(painter, pane, name)
     _paint_bar(painter, pane)
 
@@ -61,7 +62,7 @@ def _paint_handle(painter: QPainter, look: Look, pane: Pane) -> None:
     painter.setBrush(Qt.BrushStyle.NoBrush)
 
 
-def _paint_ring(painter: QPainter, ring: Ring, pane: Pane) -> None:
+def _paint_ring(painter: QPainter, ring: Ring, pane: Pane, *, is_named: bool) -> None:
     depth = abs(pane.depth_mm(ring.at_mm))
     if depth > RINGS_WITHIN_MM:
         return
@@ -71,10 +72,12 @@ def _paint_ring(painter: QPainter, ring: Ring, pane: Pane) -> None:
     style = Qt.PenStyle.SolidLine if ring.is_used else Qt.PenStyle.DotLine
     painter.setPen(QPen(colour, 1.8, style))
     painter.drawEllipse(at, _RING_PX, _RING_PX)
-    if ring.side == "fixed" or ring.arrow_mm is None:
-        painter.drawText(at + QPointF(_RING_PX + 2, -_RING_PX + 3), ring.name)
-    if ring.arrow_mm is not None:
-        _paint_arrow(painter, at, QPointF(*pane.pixel_at(ring.at_mm + ARROWS_TIMES * ring.arrow_mm)))
+    tip = at if ring.arrow_mm is None else QPointF(*pane.pixel_at(ring.at_mm + ARROWS_TIMES * ring.arrow_mm))
+    if is_named:
+        # On the side that the arrow leaves free.
+        left = -painter.fontMetrics().horizontalAdvance(ring.name) - _RING_PX - 2
+        painter.drawText(at + QPointF(left if tip.x() > at.x() else _RING_PX + 2, -_RING_PX + 3), ring.name)
+    _paint_arrow(painter, at, tip)
 
 
 def _paint_arrow(painter: QPainter, start: QPointF, tip: QPointF) -> None:

@@ -36,6 +36,7 @@ class SliceView(QWidget):
         self.mm_per_pixel = 1.0
         self._look: Look | None = None
         self._image: QImage | None = None
+        self._below: tuple[Any, Any] | None = None
         self._pressed: Any = None
         self.setMinimumSize(120, 120)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -57,19 +58,25 @@ class SliceView(QWidget):
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802, ARG002 - Qt's name
         painter = QPainter(self)
-        painter.fillRect(self.rect(), Qt.GlobalColor.black)
-        if self._look is None:
-            return
-        if self._image is None:
-            self._image = self._drawn(self._look)
-        painter.drawImage(QRectF(self.rect()), self._image)
-        paint_marks(painter, self._look, self.pane, self.name)
+        # Ended by hand: one that outlives the event, in a traceback say, takes the program down.
+        try:
+            painter.fillRect(self.rect(), Qt.GlobalColor.black)
+            if self._look is not None:
+                if self._image is None:
+                    self._image = self._drawn(self._look)
+                painter.drawImage(QRectF(self.rect()), self._image)
+                paint_marks(painter, self._look, self.pane, self.name)
+        finally:
+            painter.end()
 
     def _drawn(self, look: Look) -> QImage:
         ratio = self.devicePixelRatioF()
         width, height = round(self.width() * ratio), round(self.height() * ratio)
         pane = look.pane(self.facing, self.mm_per_pixel / ratio, width, height)
-        pixels = np.ascontiguousarray(look.pixels(pane))
+        seen = (look.fixed, pane.mm_per_pixel, width, height, tuple(pane.centre_mm), look.fixed_tones.high)
+        if self._below is None or self._below[0] != seen:
+            self._below = (seen, look.fixed_light(pane))
+        pixels = np.ascontiguousarray(look.pixels(pane, self._below[1]))
         return QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
 
     def resizeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name

@@ -7,7 +7,7 @@ import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt, Signal  # type: ignore[attr-defined]  # qtpy exports it at run time
 from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLabel, QPushButton, QSlider, QVBoxLayout, QWidget
 
-from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Side, short_name
+from napari_mpi_track.gui.alignment_draft import SIDES, AlignmentDraft, Side, short_name
 from napari_mpi_track.gui.alignment_look import Look, Ring, with_rings
 from napari_mpi_track.gui.alignment_pairs import PairFit
 from napari_mpi_track.gui.alignment_pose import rotation_about, shifted, straight, turned
@@ -20,7 +20,7 @@ _MOVING_HINT = (
     "with Ctrl turns by 1°, with Shift zooms."
 )
 _POINTS_HINT = "Click places a point; drag a ring to correct it. Wheel: other planes, with Shift zooms."
-_MOST_ZOOM = 12.0
+_MOST_ZOOM, _LONGEST_NAME = 12.0, 8
 
 
 class ThreeViews(QWidget):
@@ -48,7 +48,6 @@ class ThreeViews(QWidget):
         self.tools["move"].setToolTip("Drag and turn the moving scan over the fixed one.")
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
-        self.opacity.setValue(70)
         self.opacity.setMaximumWidth(110)
         self.opacity.setToolTip("How strongly the moving scan covers the fixed one.")
         self.opacity.valueChanged.connect(lambda value: self._change(opacity=value / 100))
@@ -65,15 +64,25 @@ class ThreeViews(QWidget):
         if fixed is None:
             self.look = None
         elif self.look is None or (fixed, moving) != (old.volume("fixed"), old.volume("moving")):
-            self.look = replace(Look.at(fixed, moving), opacity=self.opacity.value() / 100)
-        names = short_name(draft, "fixed"), short_name(draft, "moving")
-        self.tools["move"].setText(f"Move {names[1]}")
-        for side, name in zip(("fixed", "moving"), names, strict=True):
-            self.tools[side].setText(f"Points on {name}")
-            self.tools[side].setToolTip(f"Show {name} alone and place points on it.")
-            self.tools[side].setEnabled(moving is not None)
-        self._over.setText(f"{names[1]} over {names[0]}")
+            self.look = Look.at(fixed, moving)
+            with QSignalBlocker(self.opacity):
+                self.opacity.setValue(round(100 * self.look.opacity))
+        self._name_tools(draft)
         self._change(pose=draft.pose)
+
+    def _name_tools(self, draft: AlignmentDraft) -> None:
+        names = {side: short_name(draft, side) for side in SIDES}
+        # A layer's whole name is too long for a button.
+        brief = {side: name if len(name) <= _LONGEST_NAME else side for side, name in names.items()}
+        self.tools["move"].setText(f"Move {brief['moving']}")
+        for side in SIDES:
+            self.tools[side].setText(f"Points on {brief[side]}")
+            self.tools[side].setToolTip(f"Show {names[side]} alone and place points on it.")
+            self.tools[side].setEnabled(draft.moving is not None)
+        if self.look is not None and self.look.is_fused:
+            self._over.setText(f"{brief['moving']} (orange) over {brief['fixed']} (blue)")
+        else:
+            self._over.setText(f"{brief['moving']} over {brief['fixed']}")
 
     def show_pose(self, pose: Transform) -> None:
         """Show the moving scan there, for now: what a running alignment has come to."""
