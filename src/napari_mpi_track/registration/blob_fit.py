@@ -19,7 +19,7 @@ from napari_mpi_track.registration.whitening import whitening
 _FIRST_REACH_SD, _REACH_SD = 2.0, 3.0
 _MOST_ALONG = 11
 # No fit of a real ball on real voxels is better than this part of a voxel along an axis.
-_BEST_IN_VOXELS = 0.005
+_BEST_IN_VOXELS = 0.003
 _LEAST_SIGNIFICANCE, _LEAST_EXPLAINED = 7.0, 0.5
 # By what factor (as a logarithm) a point spread differs between axes: it decides only where voxels cannot tell.
 _UNEVEN = 0.3

@@ -172,7 +172,7 @@ def _bounded_steps(
     at, damping = guess, 1e-3
     residual, gradient = model(at)
     cost = float(residual @ residual)
-    for _ in range(40):
+    for _ in range(25):
         normal, slope = gradient.T @ gradient, gradient.T @ residual
         step = np.linalg.solve(normal + np.diag(damping * np.diag(normal) + 1e-12), slope)
         trial = np.clip(at + step, lowest, highest)
@@ -186,6 +186,6 @@ def _bounded_steps(
         gain = cost - trial_cost
         at, residual, gradient, cost = trial, trial_residual, trial_gradient, trial_cost
         damping = max(damping / 5, 1e-9)
-        if gain < 1e-5 * cost or cost < 1e-20:
+        if gain < 1e-4 * cost or cost < 1e-20:
             break
     return np.asarray(at)
