@@ -1,5 +1,6 @@
 """Overlap of bodies, agreement of edges and errors at landmarks: right alignments tell themselves from wrong ones."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,6 +143,22 @@ def test_a_good_alignment_whose_edges_do_not_meet_becomes_doubtful_and_says_why(
     found = checked(Alignment(turned((0, 180, 0)), "fiducials", reason="4 pairs, 0.1 mm"), fixed, moving)
     assert found.verdict is Verdict.DOUBTFUL
     assert found.reason.startswith("4 pairs, 0.1 mm; edges inside the body agree hardly better than by chance (")
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_an_alignment_a_few_millimetres_off_is_doubted_and_told_how_far(first: Modality, second: Modality) -> None:
+    fixed, moving = scans(first, second)
+    off = checked(Alignment(shifted(2.2), "frame"), fixed, moving)
+    assert off.verdict is Verdict.DOUBTFUL
+    said = re.search(r"would agree better ([0-9.]+) mm away", off.reason)
+    assert said is not None, off.reason
+    # Blocks of a millimetre, and the shift alone is off.
+    assert float(said[1]) == pytest.approx(2.2, abs=0.6)
+    # What lies right, or off by less than a block, is left alone; and what has looked at the voxels needs no telling.
+    for near in (TRUTH, shifted(0.7)):
+        assert checked(Alignment(near, "fiducials"), fixed, moving).verdict is Verdict.GOOD
+    looked = ImageEvidence("mutual information", 0.1, 0.5, body_overlap=0.9)
+    assert checked(Alignment(shifted(1.5), "intensity", images=looked), fixed, moving).verdict is Verdict.GOOD
 
 
 def test_landmarks_are_paired_by_name_and_their_errors_are_distances() -> None:

@@ -20,11 +20,13 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict
 from napari_mpi_track.registration.evidence import ImageEvidence, LandmarkEvidence
+from napari_mpi_track.registration.nearby import EdgeField
 
 _MOST_VOXELS = 400_000
 _FEWEST_VOXELS_ALONG = 4
 _CT_RANGE_HU = (-1000.0, 1000.0)
 _STRONG_PART = 0.1
+Index = tuple[NDArray[np.intp], ...]
 _MOST_ANGLE_DEGREES = 30.0
 _FEWEST_EDGES = 100
 # Grey values that change by less than this part of their range over a block are flat: rounding has directions too.
@@ -32,6 +34,8 @@ _FLAT_PART = 1e-3
 _LEAST_WEIGHT = np.float32(1e-3)
 # Simulated mice and a real head: right alignments 0.36 to 0.98, flips about most axes below 0.15.
 _EDGES_BY_CHANCE = 0.2
+# Between modalities edges meet best up to a block away from the truth.
+_CLEARLY_BETTER, _CLEARLY_AWAY_BLOCKS = 0.08, 1.5
 
 
 def body_overlap(fixed: Volume, moving: Volume, moving_from_fixed: Transform) -> float | None:
@@ -66,8 +70,9 @@ def edge_agreement(fixed: Volume, moving: Volume, moving_from_fixed: Transform) 
 def checked(alignment: Alignment, fixed: Volume, moving: Volume) -> Alignment:
     """Return the alignment with the overlap of bodies and the agreement of edges in its evidence.
 
-    A good alignment under which the edges agree no better than by chance becomes a doubtful one. Where a scan shows
-    no anatomy (MPI, PET), there is nothing to compare, and the alignment comes back as it is.
+    A good alignment becomes a doubtful one if the edges agree no better than by chance, or, where it was found without
+    looking at the scans' voxels (frame, fiducials, a bed's transform), if they would agree clearly better a way off.
+    Where a scan shows no anatomy (MPI, PET), there is nothing to compare, and the alignment comes back as it is.
     """
     anatomies = _anatomies(fixed, moving)
     if anatomies is None:
@@ -75,15 +80,35 @@ def checked(alignment: Alignment, fixed: Volume, moving: Volume) -> Alignment:
     seen = anatomies.under(alignment.moving_from_fixed)
     overlap, edges = seen.body_overlap(), seen.edge_agreement()
     images = alignment.images
+    has_looked = images is not None
     if images is None:
         images = _evidence(anatomies.under(Transform.identity()), overlap, edges)
     if images.body_overlap is None:
         images = replace(images, body_overlap=overlap)
     looked_at = replace(alignment, images=replace(images, edge_agreement=edges))
-    if edges is None or edges >= _EDGES_BY_CHANCE or alignment.verdict is not Verdict.GOOD:
+    if edges is None or alignment.verdict is not Verdict.GOOD:
         return looked_at
-    doubt = f"edges inside the body agree hardly better than by chance ({edges:.2f}; 1 if all do, 0 by chance)"
+    doubt = ""
+    if edges < _EDGES_BY_CHANCE:
+        doubt = f"edges inside the body agree hardly better than by chance ({edges:.2f}; 1 if all do, 0 by chance)"
+    elif not has_looked:
+        doubt = _better_elsewhere(anatomies, seen, alignment, edges)
+    if not doubt:
+        return looked_at
     return replace(looked_at, verdict=Verdict.DOUBTFUL, reason="; ".join(r for r in (alignment.reason, doubt) if r))
+
+
+def _better_elsewhere(anatomies: "_Anatomies", seen: "_SeenTogether", alignment: Alignment, edges: float) -> str:
+    """Return how far off the scans' edges would agree clearly better, in words; empty if nowhere near."""
+    field = anatomies.edge_field(seen)
+    if field is None or alignment.moving_from_fixed.deformation is not None:
+        return ""
+    better, distance_mm = field.better_nearby(alignment.moving_from_fixed, seen.blur_mm)
+    after = anatomies.under(better).edge_agreement()
+    is_far = distance_mm > max(_CLEARLY_AWAY_BLOCKS * seen.blur_mm, 3 * (alignment.expected_target_error_mm or 0.0))
+    if after is None or not is_far or after < edges + _CLEARLY_BETTER:
+        return ""
+    return f"edges inside the body would agree better {distance_mm:.1f} mm away ({after:.2f} instead of {edges:.2f})"
 
 
 def landmark_evidence(alignment: Alignment, fixed: Points, moving: Points) -> LandmarkEvidence:
@@ -154,6 +179,21 @@ class _Anatomies:
             _grey(self.fixed), carried, self.fixed_body, (body > 0.5) & both_look, both_look, here.spacing_mm, blur_mm
         )
 
+    def edge_field(self, seen: "_SeenTogether") -> EdgeField | None:
+        """Return the fixed scan's edges and the moving scan's slopes; ``None`` for too few edges."""
+        edges = seen.edges()
+        if edges is None:
+            return None
+        index, across = edges
+        here, there = self.fixed.grid, self.moving.grid
+        inside = np.asarray(ndimage.binary_erosion(self.moving_body))
+        at = np.nonzero(inside)
+        slopes = np.zeros((3, *there.shape), np.float32)
+        found = _gradients(_grey(self.moving), inside, at, there.spacing_mm, seen.blur_mm)
+        for axis in range(3):
+            slopes[axis][at] = found[:, axis]
+        return EdgeField(here.lps_from(np.stack(index, axis=1)), across @ here.directions.T, slopes, there)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _SeenTogether:
@@ -177,44 +217,56 @@ class _SeenTogether:
         return 2.0 * both / max(either, 1)
 
     def edge_agreement(self) -> float | None:
-        depth = int(np.ceil(self.blur_mm / float(self.spacing_mm.min())))
-        # The border of the array counts as outside: a gradient across it would be made up.
-        insides = [
-            ndimage.binary_erosion(body & self.both_look, iterations=depth)
-            for body in (self.fixed_body, self.moving_body)
-        ]
-        index = np.nonzero(insides[0])
+        found = self.edges()
+        if found is None:
+            return None
+        index, here = found
+        there = _directions(
+            _gradients(self.moving, self._inside(self.moving_body), index, self.spacing_mm, self.blur_mm)
+        )
+        chance = _parallel(here, there[np.random.default_rng(0).permutation(len(there))])
+        return (_parallel(here, there) - chance) / (1 - chance)
+
+    def edges(self) -> tuple[Index, NDArray[np.float32]] | None:
+        """Return where the fixed scan has strong edges, and the unit vectors across them, (n, 3); ``None`` for few."""
+        inside = self._inside(self.fixed_body)
+        index = np.nonzero(inside)
         if len(index[0]) * _STRONG_PART < _FEWEST_EDGES:
             return None
-        here, there = (
-            self._gradients(grey, inside, index)
-            for grey, inside in zip((self.fixed, self.moving), insides, strict=True)
-        )
-        steepness = np.linalg.norm(here, axis=1)
+        slopes = _gradients(self.fixed, inside, index, self.spacing_mm, self.blur_mm)
+        steepness = np.linalg.norm(slopes, axis=1)
         flat = _FLAT_PART * float(np.ptp(self.fixed)) / self.blur_mm
         is_edge = steepness > max(float(np.quantile(steepness, 1 - _STRONG_PART)), flat)
         if int(np.sum(is_edge)) < _FEWEST_EDGES:
             return None
-        here, there = _directions(here[is_edge]), _directions(there[is_edge])
-        chance = _parallel(here, there[np.random.default_rng(0).permutation(len(there))])
-        return (_parallel(here, there) - chance) / (1 - chance)
+        return tuple(axis[is_edge] for axis in index), _directions(slopes[is_edge])
 
-    def _gradients(
-        self, grey: NDArray[np.float32], inside: NDArray[np.bool_], index: tuple[NDArray[np.intp], ...]
-    ) -> NDArray[np.float32]:
-        """Return the gradients at ``index`` of the grey values smoothed over ``inside`` alone, per mm, shape (n, 3)."""
-        sigmas = self.blur_mm / self.spacing_mm
-        weight = ndimage.gaussian_filter(inside.astype(np.float32), sigmas, truncate=3.0)
-        middle = np.float32(np.mean(grey[inside])) if inside.any() else np.float32(0.0)
-        # Values of the outside would draw the body's outline, the steepest edge of all, into its inside.
-        smooth = ndimage.gaussian_filter(np.where(inside, grey - middle, np.float32(0)), sigmas, truncate=3.0)
-        smooth /= np.maximum(weight, _LEAST_WEIGHT)
-        slopes = []
-        for axis, spacing in enumerate(self.spacing_mm):
-            after, before = list(index), list(index)
-            after[axis], before[axis] = index[axis] + 1, index[axis] - 1
-            slopes.append((smooth[tuple(after)] - smooth[tuple(before)]) / np.float32(2 * spacing))
-        return np.stack(slopes, axis=1)
+    def _inside(self, body: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        depth = int(np.ceil(self.blur_mm / float(self.spacing_mm.min())))
+        # The border of the array counts as outside: a gradient across it would be made up.
+        return np.asarray(ndimage.binary_erosion(body & self.both_look, iterations=depth))
+
+
+def _gradients(
+    grey: NDArray[np.float32],
+    inside: NDArray[np.bool_],
+    index: Index,
+    spacing_mm: NDArray[np.float64],
+    blur_mm: float,
+) -> NDArray[np.float32]:
+    """Return the gradients at ``index`` of the grey values smoothed over ``inside`` alone, per mm, shape (n, 3)."""
+    sigmas = blur_mm / spacing_mm
+    weight = ndimage.gaussian_filter(inside.astype(np.float32), sigmas, truncate=3.0)
+    middle = np.float32(np.mean(grey[inside])) if inside.any() else np.float32(0.0)
+    # Values of the outside would draw the body's outline, the steepest edge of all, into its inside.
+    smooth = ndimage.gaussian_filter(np.where(inside, grey - middle, np.float32(0)), sigmas, truncate=3.0)
+    smooth /= np.maximum(weight, _LEAST_WEIGHT)
+    slopes = []
+    for axis, spacing in enumerate(spacing_mm):
+        after, before = list(index), list(index)
+        after[axis], before[axis] = index[axis] + 1, index[axis] - 1
+        slopes.append((smooth[tuple(after)] - smooth[tuple(before)]) / np.float32(2 * spacing))
+    return np.stack(slopes, axis=1)
 
 
 def _directions(gradients: NDArray[np.float32]) -> NDArray[np.float32]:
