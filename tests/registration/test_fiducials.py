@@ -8,9 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from napari_mpi_track.errors import AlignmentError
+from napari_mpi_track.errors import AlignmentError, FrameMismatchError, TableError
+from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
+from napari_mpi_track.imaging.volume import Modality, Volume
+from napari_mpi_track.registration.align import align
 from napari_mpi_track.registration.alignment import Verdict
 from napari_mpi_track.registration.closed_form import closed_form
 from napari_mpi_track.registration.fiducials import Markers, align_fiducials, error_covariance, markers_given
@@ -209,3 +212,42 @@ def test_the_expected_error_of_a_similarity_holds_its_scale() -> None:
     assert np.sqrt(np.mean(np.sum(spread**2, axis=1))) == pytest.approx(
         1.02 * found.target_error_mm(target)[0], rel=0.05
     )
+
+
+def anatomy(frame: str | None = "ct") -> Volume:
+    grid = Grid.from_spacing((40, 30, 30), 1.5, (-22.0, -22.0, -30.0), frame)
+    return Volume(np.random.default_rng(0).normal(0, 1, grid.shape).astype(np.float32), grid, Modality.CT)
+
+
+@pytest.mark.parametrize(
+    ("points", "kind", "said"),
+    [
+        (Points(["a", "b", "c", "d"], LAYOUT, "mpi"), FrameMismatchError, "the points lie in the frame 'mpi'"),
+        (Points(["a", "b", "c", "d"], LAYOUT + 200, "ct"), FrameMismatchError, "all 4 points lie more than 10 mm"),
+        (Points(["a", "b"], LAYOUT[:2], "ct"), AlignmentError, "three fiducials or more .* got 2"),
+        (Points(["a", "b", "c"], np.outer([-9.0, 0, 10], [1, 1, 1]), "ct"), AlignmentError, "on one line"),
+        (Points(["a", "b", "c"], LAYOUT[[0, 1, 1]], "ct"), AlignmentError, "'b' and 'c' of the fixed scan"),
+    ],
+    ids=["another frame", "far outside", "two", "on a line", "at one place"],
+)
+def test_points_that_cannot_align_scans_are_refused_with_the_reason(points, kind, said) -> None:
+    scan = anatomy()
+    with pytest.raises(kind, match=said):
+        align(scan, scan, method="fiducials", fixed_points=points, moving_points=points)
+
+
+def test_points_without_coordinates_are_refused_by_name() -> None:
+    places = LAYOUT.copy()
+    places[2, 1] = np.nan
+    with pytest.raises(TableError, match="finite coordinates, got none for 'p2'"):
+        given_points(places)
+
+
+def test_a_size_of_markers_is_refused_where_no_markers_are_looked_for() -> None:
+    with pytest.raises(AlignmentError, match="size of markers"):
+        align(anatomy(), anatomy("other"), method="intensity", marker_size_mm=2.0)
+
+
+def test_scans_with_too_few_blobs_say_how_many_were_found() -> None:
+    with pytest.raises(AlignmentError, match="three fiducials or more are needed in the fixed scan"):
+        align(anatomy(), anatomy("other"), method="fiducials", marker_size_mm=6.0)

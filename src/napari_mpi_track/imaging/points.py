@@ -36,8 +36,12 @@ class Points:
             raise TableError(f"{len(names)} names for {len(positions)} points")
         if len(set(names)) < len(names):
             raise TableError(f"point names must differ, got {sorted(names)}")
-        if not np.all(np.isfinite(positions)):
-            raise TableError("points must have finite coordinates")
+        lost = [name for name, place in zip(names, positions, strict=True) if not np.all(np.isfinite(place))]
+        if lost:
+            raise TableError(
+                f"points must have finite coordinates, got none for {', '.join(repr(name) for name in lost)}",
+                remedy="place these points, or leave them out",
+            )
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "positions_mm", frozen(positions))
 
