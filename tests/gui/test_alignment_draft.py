@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from napari.layers import Layer
 from scipy.spatial.transform import Rotation
 from tiny_mouse import MARKERS_MM, MPI_FROM_ANATOMY
 
-from napari_mpi_track.errors import StudyFileError, TableError
+from napari_mpi_track.errors import AlignmentError, StudyFileError, TableError
 from napari_mpi_track.gui.alignment_draft import (
     EMPTY_ALIGNMENT,
     AlignmentDraft,
@@ -22,7 +23,7 @@ from napari_mpi_track.gui.alignment_draft import (
     with_result,
     with_settings,
 )
-from napari_mpi_track.gui.alignment_files import accept_in_study, line_for_study, write_in_study_file
+from napari_mpi_track.gui.alignment_files import accept_in_study, brought_layer, line_for_study, write_in_study_file
 from napari_mpi_track.gui.alignment_pairs import (
     fit_of,
     next_side,
@@ -47,7 +48,10 @@ from napari_mpi_track.gui.alignment_pose import (
 )
 from napari_mpi_track.gui.alignment_scans import DayOfStudy, Offer, usual_pair
 from napari_mpi_track.gui.alignment_slices import FACINGS, Pane, Tones, fused, overlaid, sampled
+from napari_mpi_track.gui.layers import organ_layer, points_layer
+from napari_mpi_track.imaging.deformation import Deformation
 from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
@@ -187,6 +191,8 @@ def test_what_cannot_be_aligned_says_why(draft: AlignmentDraft) -> None:
         replace(draft, moving=draft.fixed)
     )
     assert why_not(with_settings(draft, AlignmentSettings("auto", "bspline")))
+    assert "anatomy only" in why_not(with_settings(draft, AlignmentSettings("frame", "bspline")))
+    assert "another model" in why_not(with_settings(draft, AlignmentSettings("auto", "affine")))
     assert with_settings(draft, AlignmentSettings("frame", "affine")).settings.model == "rigid"
 
 
@@ -239,6 +245,41 @@ def test_every_pixel_of_a_slice_shows_what_lies_there(name: str) -> None:
     x, y = pane.pixel_at(pane.mm_at(12.5, 7.5))
     assert (x, y) == pytest.approx((12.5, 7.5))
     np.testing.assert_allclose(pane.points_mm()[7, 12], pane.mm_at(12.5, 7.5), atol=1e-12)
+
+
+@pytest.fixture
+def bent() -> Transform:
+    lattice = Grid.from_spacing((8, 8, 8), 12.0, (-42.0, -42.0, -42.0))
+    push = np.random.default_rng(2).normal(0, 1.0, (3, 8, 8, 8))
+    return replace(Transform.from_parts(rotation_about("z", 5), (1, 2, 3)), deformation=Deformation(lattice, push))
+
+
+def test_a_deformed_scan_is_drawn_where_its_transform_says(bent: Transform) -> None:
+    grid = Grid.from_spacing((40, 42, 44), 1.0, (-21.0, -20.0, -19.0))
+    normal = np.array([1.0, -2.0, 0.5])
+    voxels = grid.lps_from(np.moveaxis(np.indices(grid.shape), 0, -1)) @ normal
+    pane = Pane(FACINGS["coronal"], np.array([0.0, 1.0, 0.0]), 0.3, 60, 70)
+    values = sampled(voxels, grid, bent, pane)
+    # Between every eighth pixel (2.4 mm) the way is taken as straight; the lattice bends over 12 mm.
+    np.testing.assert_allclose(values, bent.map(pane.points_mm()) @ normal, atol=0.05)
+    draft = AlignmentDraft(pose=bent)
+    assert draft.is_moved
+    moved = shifted(bent, (1.0, 0, 0))
+    assert moved.deformation is None
+
+
+def test_points_follow_a_deformation_back_and_labels_say_that_they_cannot(bent: Transform) -> None:
+    fixed = Volume(
+        np.zeros((40, 42, 44), dtype=np.float32), Grid.from_spacing((40, 42, 44), 1.0, (-21.0, -20.0, -19.0))
+    )
+    truth = np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, -6.0]])
+    content, settings, kind = points_layer(Points(["a", "b"], bent.map(truth)))
+    positions, _, _ = brought_layer(Layer.create(content, settings, kind), bent, fixed, "fixed")
+    np.testing.assert_allclose(positions[:, ::-1], truth, atol=1e-5)
+    organs = OrganLabels(np.ones((4, 4, 4), dtype=np.uint8), Grid.from_spacing((4, 4, 4), 1.0), {1: "liver"})
+    content, settings, kind = organ_layer(organs)
+    with pytest.raises(AlignmentError, match="inverse"):
+        brought_layer(Layer.create(content, settings, kind), bent, fixed, "moving")
 
 
 def test_where_the_upper_scan_is_dark_the_lower_one_is_seen_unchanged() -> None:

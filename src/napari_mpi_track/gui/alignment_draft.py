@@ -41,13 +41,14 @@ MODELS = {
 _MODELS_OF = {
     "auto": tuple(MODELS),
     "intensity": tuple(MODELS),
-    "fiducials": ("rigid", "similarity"),
-    "moments": ("rigid",),
-    "frame": ("rigid",),
+    "fiducials": ("rigid", "similarity", "bspline"),
+    "moments": ("rigid", "bspline"),
+    "frame": ("rigid", "bspline"),
 }
 _EFFORTS = {"thorough": "thorough", "fast": "fast"}
 _MODALITIES = {"": "as its file says", **{str(kind): str(kind) for kind in Modality}}
 _LEAST_PAIRS = 3
+_TRACER = {Modality.MPI, Modality.PET, Modality.SPECT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,22 @@ class AlignmentSettings:
     is_from_here: bool = field(
         default=False,
         metadata=said_of_field(
-            "Start from the views", "Begin where the moving scan lies now, instead of searching all poses."
+            "Start from the views",
+            "Begin where the moving scan lies now; another pose is taken only where it fits clearly better.",
         ),
     )
     effort: str = field(
         default="thorough",
         metadata=said_of_field("Effort", "Fast takes about a third of the time.", _EFFORTS, is_rare=True),
+    )
+    marker_size_mm: float = field(
+        default=0.0,
+        metadata=said_of_field(
+            "Marker size",
+            "Diameter of the markers to be found; 0 looks for any size.",
+            is_rare=True,
+            span=(0.0, 30.0, "mm"),
+        ),
     )
     fixed_modality: str = field(
         default="",
@@ -199,7 +210,8 @@ EMPTY_ALIGNMENT = AlignmentDraft()
 def chosen(draft: AlignmentDraft, side: Side, scan: ChosenScan) -> AlignmentDraft:
     """Return a draft with another scan; the other one and the settings stay, what was made of both goes."""
     other = draft.moving if side == "fixed" else draft.fixed
-    settings = replace(draft.settings, is_from_here=False, **{f"{side}_modality": ""})
+    as_stated: dict[str, Any] = {f"{side}_modality": ""}
+    settings = replace(draft.settings, is_from_here=False, **as_stated)
     begun = AlignmentDraft(settings=settings)
     return replace(begun, fixed=scan, moving=other) if side == "fixed" else replace(begun, fixed=other, moving=scan)
 
@@ -233,14 +245,26 @@ def why_not(draft: AlignmentDraft) -> str:
     has_mpi = Modality.MPI in (fixed.modality, moving.modality)
     if settings.method in ("intensity", "moments") and has_mpi:
         return "MPI shows tracer and no anatomy: choose markers, or move it by hand."
-    is_by_markers = settings.method == "fiducials" or (settings.method == "auto" and bool(has_mpi or draft.pairs))
-    if is_by_markers and draft.pairs:
+    if is_by_markers(draft) and draft.pairs:
         short = [side for side in SIDES if _too_few(draft.points(side))]
         if short:
             return f"Three points or more are needed in the {' and the '.join(short)} scan: place them, or delete all."
-    if is_by_markers and settings.model in ("affine", "bspline"):
-        return "Markers find a rigid or a scaled transform: choose one of these models."
+    if is_by_markers(draft) and settings.model == "affine":
+        return "Markers find a rigid or a scaled transform: choose another model."
+    if settings.model == "bspline" and {fixed.modality, moving.modality} & _TRACER:
+        return "A soft body is followed in anatomy only (CT, MR): choose a rigid model for tracer."
     return ""
+
+
+def is_by_markers(draft: AlignmentDraft) -> bool:
+    """Return whether markers are what these scans would be brought together by."""
+    fixed, moving = draft.volume("fixed"), draft.volume("moving")
+    if draft.settings.method != "auto" or fixed is None or moving is None:
+        return draft.settings.method == "fiducials"
+    if draft.pairs:
+        return True
+    is_one_frame = fixed.grid.frame is not None and fixed.grid.frame == moving.grid.frame
+    return not is_one_frame and Modality.MPI in (fixed.modality, moving.modality)
 
 
 def button_text(draft: AlignmentDraft) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_mpi_track.errors import AlignmentError, MpiTrackError
-from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Found, short_name
+from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Found, is_by_markers, short_name
 from napari_mpi_track.gui.alignment_pose import straight
 from napari_mpi_track.gui.tasks import Progress
 from napari_mpi_track.imaging.transform import Transform
@@ -60,6 +60,7 @@ def run_alignment(draft: AlignmentDraft, progress: Progress, steps: LiveSteps) -
         method=settings.method,
         model=settings.model,
         effort=settings.effort,
+        marker_size_mm=_marker_size(draft) if is_by_markers(draft) else None,
         fixed_points=draft.points("fixed"),
         moving_points=draft.points("moving"),
         initial=straight(draft.pose) if settings.is_from_here else None,
@@ -77,7 +78,13 @@ def run_markers(draft: AlignmentDraft, progress: Progress) -> Found:
     progress.report(0.1, f"looking for markers in {fixed.modality or 'both scans'}")
     model = "similarity" if draft.settings.model == "similarity" else "rigid"
     alignment = align(
-        fixed, moving, method="fiducials", model=model, progress=progress.report, should_stop=progress.should_stop
+        fixed,
+        moving,
+        method="fiducials",
+        model=model,
+        marker_size_mm=_marker_size(draft),
+        progress=progress.report,
+        should_stop=progress.should_stop,
     )
     return with_picture(alignment, draft)
 
@@ -129,6 +136,11 @@ def joined(alignment: Alignment, draft: AlignmentDraft) -> Alignment:
             f"it was made for the frame {' and '.join(f'“{o}”' for o in others)}, and is used here on your word",
         )
     return replace(alignment, moving_from_fixed=stated.between(here, there), warnings=warnings)
+
+
+def _marker_size(draft: AlignmentDraft) -> float | None:
+    """Return the diameter of the markers to look for, mm; ``None`` for any."""
+    return draft.settings.marker_size_mm or None
 
 
 def both_scans(draft: AlignmentDraft) -> tuple[Volume, Volume]:
