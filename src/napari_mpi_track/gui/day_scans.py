@@ -146,7 +146,8 @@ def _own_scans(study: Study, timepoint: Timepoint) -> DayScans:
 def _read(scan: ScanFile, modality: Modality | None) -> Volume:
     """Return a scan of a study, with what the study says of it; ``modality`` is its place's, where nobody says."""
     said = scan.modality or modality
-    return read_scan(scan.path, series=scan.series, modality=said, unit=scan.unit, spacing_mm=scan.spacing_mm)
+    volume = read_scan(scan.path, series=scan.series, modality=said, unit=scan.unit, spacing_mm=scan.spacing_mm)
+    return replace(volume, is_projection=True) if scan.is_projection else volume
 
 
 def _mpi_of(study: Study, scan: ScanFile) -> Volume:

@@ -153,7 +153,7 @@ def _alignment(alignments: Sequence[AlignmentRow]) -> list[str]:
     said = []
     for moving, fixed in dict.fromkeys((row.moving, row.fixed) for row in alignments):
         rows = [row for row in alignments if (row.moving, row.fixed) == (moving, fixed)]
-        methods = " or ".join(dict.fromkeys(row.method for row in rows))
+        methods = " or ".join(dict.fromkeys(_way(row) for row in rows))
         errors = [row.expected_target_error_mm for row in rows if row.expected_target_error_mm is not None]
         expected = f"{_span(min(errors), max(errors))} mm" if errors else "not known"
         if 0 < len(errors) < len(rows):
@@ -163,6 +163,10 @@ def _alignment(alignments: Sequence[AlignmentRow]) -> list[str]:
         doubt = f", {doubtful} of them doubtful" if doubtful else ""
         said.append(f"{moving} was aligned to {fixed} by {methods} ({count}, expected target error {expected}{doubt}).")
     return said
+
+
+def _way(row: AlignmentRow) -> str:
+    return row.method if row.model == "rigid" else f"{row.method} ({row.model})"
 
 
 def _span(low: float, high: float) -> str:

@@ -167,11 +167,19 @@ def signal_facts(study: Study, results: StudyResults) -> Facts:
         ("receiver saturation", "not corrected" if study.saturation is None else f"corrected, {study.saturation.name}"),
         ("background", f"one per scan: {_span(background)} {voxel}" if background else "none subtracted"),
         ("organs", "labels drawn beforehand" + (f", named by {organ_names}" if organ_names else "")),
+        *_carried_organs(study, results),
         ("spill-over", "geometric transfer matrix" if corrected else "not corrected"),
         ("drift of the scanner", _drift_in_words(study, results)),
         ("point spread", None if study.psf is None else point_spread_in_words(study.psf)),
         ("point spread of PET", None if study.pet_psf is None else point_spread_in_words(study.pet_psf)),
     ]
+
+
+def _carried_organs(study: Study, results: StudyResults) -> Facts:
+    """Return how organs came to days without their own; nothing where every day has some."""
+    if not any(row.moving == "anatomy" for row in results.alignments):
+        return []
+    return [("organs of another day", f"carried by a {study.between_days} alignment of the two days' anatomies")]
 
 
 def _drift_in_words(study: Study, results: StudyResults) -> str:
