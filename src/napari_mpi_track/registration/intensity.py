@@ -128,7 +128,7 @@ def align_moments(fixed: Volume, moving: Volume, fixed_mask: NDArray[Any] | None
     there = search.moving.centre_mm
     poses = [pose(turn, search.centre, there) for turn in principal_rotations(search.fixed, search.moving)]
     best = max(poses, key=coarse.information)
-    overlap = body_overlap(search.fixed, search.moving, best)
+    overlap = body_overlap(search.fixed, search.moving, best).dice
     return Alignment(
         Transform(best),
         method="moments",
@@ -161,7 +161,9 @@ def _found(search: Search, breadth: Breadth, wish: _Wish) -> Alignment:
     search.watch.at(0.6, "refining the best poses")
     stage = search.watch.stepped("refining the best poses")
     near = [_nearest(search, wish.start)] if wish.is_start_given else []
-    refined = [search.climbed(fine, top.matrix, 0.01, stage) for top in [*near, *tops[:3]]]
+    first, *others = [*near, *tops[:3]]
+    refined = [search.climbed(fine, first.matrix, 0.01, stage)]
+    refined += [search.climbed(fine, top.matrix, 0.01) for top in others]
     best = _kept(refined, wish)
     second = _second(search, fine, best, [*refined, *tops[3:]])
     movements = Movements(wish.model, search.centre, search.radius)
@@ -255,7 +257,7 @@ def _weighed(
             trace=best.trace,
             runner_up=None if second is None else second.metric,
             runner_up_distance_mm=None if second is None else second.distance_mm,
-            body_overlap=overlap,
+            body_overlap=overlap.dice,
         ),
         warnings=_UNMEASURED if error is None else _MEASURED,
     )

@@ -20,6 +20,17 @@ _LEAST_METRIC = {True: 0.2, False: 0.03}
 
 
 @dataclass(frozen=True, slots=True)
+class Overlap:
+    """How two bodies overlap where both scans look: by Dice, and as a part of the smaller body; 0 to 1.
+
+    A PET may show only the organs that took the tracer up: a small body, but within the other.
+    """
+
+    dice: float
+    of_smaller: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rival:
     """The best pose that is another one: its metric, its information (nats), and how far it puts the body, mm."""
 
@@ -41,7 +52,7 @@ class Finding:
     second
         The next best pose, if there is one.
     overlap
-        Dice overlap of the bodies, 0 to 1.
+        How the bodies overlap.
     error_mm
         The measured error at the body's centre, mm; ``None`` if the metric does not fall off on every side.
     voxel_mm
@@ -52,17 +63,19 @@ class Finding:
     before: float
     information: float
     second: Rival | None
-    overlap: float
+    overlap: Overlap
     error_mm: float | None
     voxel_mm: float
 
 
-def body_overlap(fixed: Picture, moving: Picture, moving_from_fixed: Matrix) -> float:
-    """Return the Dice overlap of two bodies, 0 to 1, over what both scans' fields show."""
+def body_overlap(fixed: Picture, moving: Picture, moving_from_fixed: Matrix) -> Overlap:
+    """Return how two bodies overlap where both scans look."""
     here = _seen(fixed, moving, moving_from_fixed)
     there = _seen(moving, fixed, np.asarray(np.linalg.inv(moving_from_fixed), dtype=np.float64))
-    total = here[1] + there[1]
-    return float((here[0] + there[0]) / total) if total > 0 else 0.0
+    if min(here[1], there[1]) <= 0:
+        return Overlap(0.0, 0.0)
+    shared = (here[0] + there[0]) / 2
+    return Overlap(2 * shared / (here[1] + there[1]), shared / min(here[1], there[1]))
 
 
 def _seen(body: Picture, other: Picture, other_from_body: Matrix) -> tuple[float, float]:
@@ -79,17 +92,17 @@ def _seen(body: Picture, other: Picture, other_from_body: Matrix) -> tuple[float
 
 def judged(found: Finding, same_modality: bool) -> tuple[Verdict, str]:
     """Return the verdict and its reason."""
-    told = f"{METRICS[same_modality]} {found.metric:.3f}, bodies overlap by {found.overlap:.2f}"
+    told = f"{METRICS[same_modality]} {found.metric:.3f}, bodies overlap by {found.overlap.dice:.2f}"
     share = 0.0 if found.second is None else found.second.information / max(found.information, 1e-9)
     if found.second is not None:
         told += f", the next best pose, {found.second.distance_mm:.1f} mm away, tells {share:.0%} as much"
-    if found.overlap < _FAILED_OVERLAP or found.metric < _LEAST_METRIC[same_modality]:
+    if found.overlap.of_smaller < _FAILED_OVERLAP or found.metric < _LEAST_METRIC[same_modality]:
         return Verdict.FAILED, told
     if share > 1:
         return Verdict.DOUBTFUL, f"{told}: it is the better one"
     if share > _NEAR_SECOND:
         return Verdict.DOUBTFUL, f"{told}: the two are hardly to be told apart"
-    if found.overlap < _LEAST_OVERLAP:
+    if found.overlap.of_smaller < _LEAST_OVERLAP:
         return Verdict.DOUBTFUL, f"{told}; the bodies overlap poorly"
     if found.metric < found.before:
         return Verdict.DOUBTFUL, f"{told}; the scans were more alike before ({found.before:.3f})"
