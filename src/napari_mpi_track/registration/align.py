@@ -26,6 +26,12 @@ MODELS: tuple[str, ...] = ("rigid", "similarity", "affine", "bspline")
 _OUTSIDE_MM = 10.0
 Effort = Literal["thorough", "fast"]
 EFFORTS: tuple[str, ...] = ("thorough", "fast")
+_MODELS_BY: dict[str, tuple[str, ...]] = {
+    "frame": ("rigid",),
+    "fiducials": ("rigid", "similarity"),
+    "intensity": ("rigid", "similarity", "affine"),
+    "moments": ("rigid",),
+}
 
 
 def align(
@@ -65,7 +71,7 @@ def align(
     fixed_mask
         Where to compare images, shape as ``fixed.grid.shape``; the body without it.
     initial
-        A transform to start from (intensity); the search over poses is then left out.
+        A transform to start from (intensity); the top nearest to it is kept unless another one is clearly better.
     seed
         Of the sampling (intensity).
     effort
@@ -83,8 +89,8 @@ def align(
         When the alignment fails, or cannot be tried on these scans.
     """
     started = time.perf_counter()
-    if model in ("affine", "bspline"):
-        raise AlignmentError(f"the model '{model}' is not there yet", remedy="use rigid or similarity")
+    if model == "bspline":
+        raise AlignmentError(f"the model '{model}' is not there yet", remedy="use affine, rigid or similarity")
     if method not in METHODS or model not in MODELS or effort not in EFFORTS:
         raise AlignmentError(
             f"no alignment with method '{method}', model '{model}' and effort '{effort}'",
@@ -109,8 +115,11 @@ def align(
             body_centre=lambda transform: _body_centre(fixed, moving, fixed_mask, transform),
         )
         return _finished(found, fixed, moving, started)
-    if model == "similarity" and chosen != "fiducials":
-        raise AlignmentError("a similarity is found from fiducials only", remedy="use --model rigid")
+    if model not in _MODELS_BY[chosen]:
+        raise AlignmentError(
+            f"no alignment with method '{chosen}' and model '{model}'",
+            remedy=f"with this method the model may be {', '.join(_MODELS_BY[chosen])}",
+        )
     if chosen == "frame":
         found = _by_frame(fixed, moving)
     elif chosen == "fiducials":
@@ -125,6 +134,8 @@ def align(
             found = align_intensity(
                 fixed,
                 moving,
+                model=model,
+                effort=effort,
                 fixed_mask=fixed_mask,
                 initial=initial,
                 seed=seed,
