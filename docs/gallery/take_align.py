@@ -84,7 +84,7 @@ def place_pairs(panel: Any) -> None:
     """Place the markers of day 3 by their files, one of them set a little wrong."""
     parts = panel.contents
     for side, name in (("fixed", "ct"), ("moving", "mpi")):
-        parts.load_points[side].chosen.emit(str(MOUSE / "m01" / f"day03_{name}_fiducials.csv"))
+        parts.points_part.load_points[side].chosen.emit(str(MOUSE / "m01" / f"day03_{name}_fiducials.csv"))
     pair = panel.session.state.alignment.pairs[2]
     panel.views.point_moved.emit(pair.name, "moving", np.array(pair.moving_mm) + [0.9, -0.6, 0.4])
     panel.views.look_at(pair.fixed_mm)
@@ -170,7 +170,7 @@ def main() -> int:
     parts.points.setChecked(True)
     scroll_to(panel, parts.points)
     take(viewer, "align-points")
-    parts.pairs.item(2, 0).setCheckState(Qt.CheckState.Unchecked)
+    parts.points_part.pairs.item(2, 0).setCheckState(Qt.CheckState.Unchecked)
     parts.run_button.click()
     wait()
     parts.points.setChecked(False)

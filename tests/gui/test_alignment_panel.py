@@ -113,7 +113,7 @@ def card(panel: AlignPanel) -> str:
 
 
 def cells(panel: AlignPanel) -> list[list[str]]:
-    table = panel.contents.pairs
+    table = panel.contents.points_part.pairs
     return [[table.item(row, column).text() for column in range(3)] for row in range(table.rowCount())]
 
 
@@ -168,7 +168,7 @@ def test_the_scans_one_would_mean_are_taken_and_others_can_be(both: AlignPanel, 
 
 def test_clicks_in_the_views_place_pairs_where_they_were_clicked(both: AlignPanel, qtbot: QtBot) -> None:
     views = both.views
-    both.contents.place_button.click()
+    both.contents.points_part.place_button.click()
     assert views.look.only == "fixed"
     view = views.views["coronal"]
     at = pixel(both, "coronal", views.look.cross_mm) + QPoint(20, -14)
@@ -204,13 +204,13 @@ def test_a_ring_that_is_dragged_corrects_its_point(both: AlignPanel, qtbot: QtBo
 def test_residuals_follow_every_click_and_a_tick_leaves_a_pair_out(paired: AlignPanel) -> None:
     before = [float(row[1]) for row in cells(paired)]
     assert max(before) == before[4] > 0.5
-    assert "residual" in paired.contents.pair_words.text()
-    paired.contents.pairs.item(4, 0).setCheckState(Qt.CheckState.Unchecked)
+    assert "residual" in paired.contents.points_part.words.text()
+    paired.contents.points_part.pairs.item(4, 0).setCheckState(Qt.CheckState.Unchecked)
     rows = cells(paired)
     assert rows[4][2] == "left out"
     assert float(rows[4][1]) == pytest.approx(2.0, abs=1e-3)
     assert max(float(row[1]) for row in rows[:4]) < 1e-6
-    assert "expected error" in paired.contents.pair_words.text()
+    assert "expected error" in paired.contents.points_part.words.text()
     paired.views.take_up("move")
     arrow = next(ring.arrow_mm for ring in paired.views.look.rings if ring.name == "P5" and ring.side == "fixed")
     assert np.linalg.norm(arrow) == pytest.approx(2.0, abs=1e-6)
@@ -219,33 +219,33 @@ def test_residuals_follow_every_click_and_a_tick_leaves_a_pair_out(paired: Align
 
 
 def test_pairs_are_renamed_and_deleted_in_the_table(paired: AlignPanel) -> None:
-    table = paired.contents.pairs
+    table = paired.contents.points_part.pairs
     table.item(0, 0).setText("ear")
     assert draft(paired).pairs[0].name == "ear"
     table.item(1, 0).setText("ear")
     assert "called ear already" in paired.contents.said.text()
     assert draft(paired).pairs[1].name == "P2"
     table.selectRow(2)
-    paired.contents.delete_button.click()
+    paired.contents.points_part.delete_button.click()
     assert [pair.name for pair in draft(paired).pairs] == ["ear", "P2", "P4", "P5"]
 
 
 def test_points_go_to_files_and_come_back(paired: AlignPanel, tmp_path: Path) -> None:
     for side in ("fixed", "moving"):
-        paired.contents.save_points[side].chosen.emit(str(tmp_path / f"{side}.csv"))
+        paired.contents.points_part.save_points[side].chosen.emit(str(tmp_path / f"{side}.csv"))
     np.testing.assert_allclose(read_points(tmp_path / "fixed.csv").positions_mm, MARKERS_MM)
-    paired.contents.pairs.selectAll()
-    paired.contents.delete_button.click()
+    paired.contents.points_part.pairs.selectAll()
+    paired.contents.points_part.delete_button.click()
     assert not draft(paired).pairs
     for side in ("fixed", "moving"):
-        paired.contents.load_points[side].chosen.emit(str(tmp_path / f"{side}.csv"))
+        paired.contents.points_part.load_points[side].chosen.emit(str(tmp_path / f"{side}.csv"))
     assert all(pair.is_complete for pair in draft(paired).pairs)
-    paired.contents.load_points["fixed"].chosen.emit(str(tmp_path / "none.csv"))
+    paired.contents.points_part.load_points["fixed"].chosen.emit(str(tmp_path / "none.csv"))
     assert "What to do" in paired.contents.said.text()
 
 
 def aligned(panel: AlignPanel, tasks_end: Callable[[], None]) -> AlignPanel:
-    panel.contents.pairs.item(4, 0).setCheckState(Qt.CheckState.Unchecked)
+    panel.contents.points_part.pairs.item(4, 0).setCheckState(Qt.CheckState.Unchecked)
     panel.contents.run_button.click()
     tasks_end()
     return panel
@@ -454,7 +454,7 @@ def test_markers_are_found_and_fill_the_table(
         "align",
         lambda f, m, **how: real(f, m, method=how["method"], fixed_points=given[0], moving_points=given[1]),
     )
-    both.contents.markers_button.click()
+    both.contents.points_part.markers_button.click()
     tasks_end()
     assert [row[0] for row in cells(both)] == names
     assert draft(both).found is not None
@@ -529,9 +529,9 @@ def test_accepting_in_a_study_makes_it_the_days_alignment(
     tasks_end()
     qtbot.waitUntil(lambda: panel.session.state.alignment.moving is not None)
     assert "m01" in panel.contents.choice.day.text()
-    panel.contents.load_points["fixed"].chosen.emit(str(folder / "ct.csv"))
+    panel.contents.points_part.load_points["fixed"].chosen.emit(str(folder / "ct.csv"))
     write_points(Points([f"F{n}" for n in range(5)], MPI_FROM_ANATOMY.map(MARKERS_MM)), tmp_path / "moving.csv")
-    panel.contents.load_points["moving"].chosen.emit(str(tmp_path / "moving.csv"))
+    panel.contents.points_part.load_points["moving"].chosen.emit(str(tmp_path / "moving.csv"))
     panel.contents.run_button.click()
     tasks_end()
     assert panel.contents.accept_button.text() == "Accept for m01, day 7"

@@ -2,33 +2,30 @@
 
 from html import escape
 
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_mpi_track.gui.alignment_draft import (
-    SIDES,
     AlignmentDraft,
     AlignmentSettings,
     button_text,
     short_name,
     why_not,
 )
-from napari_mpi_track.gui.alignment_look import ARROWS_TIMES
 from napari_mpi_track.gui.alignment_pairs import PairFit
 from napari_mpi_track.gui.alignment_pose import boxes_meet, position_of
 from napari_mpi_track.gui.widgets.alignment_card import AlignmentCard
 from napari_mpi_track.gui.widgets.file_buttons import OpenButton, SaveButton
 from napari_mpi_track.gui.widgets.metric_curve import MetricCurve
-from napari_mpi_track.gui.widgets.pair_table import PairTable
 from napari_mpi_track.gui.widgets.panel_frame import wrapped
+from napari_mpi_track.gui.widgets.panel_parts import button, section, side_by_side, stacked
+from napari_mpi_track.gui.widgets.points_part import PointsPart
 from napari_mpi_track.gui.widgets.position_fields import PositionFields
 from napari_mpi_track.gui.widgets.progress_row import ProgressRow
 from napari_mpi_track.gui.widgets.said_row import SaidRow
 from napari_mpi_track.gui.widgets.scan_choice import ScanChoice
 from napari_mpi_track.gui.widgets.settings_form import CalmComboBox, SettingsForm
-from napari_mpi_track.report.tables import three_digits
 
 _TRANSFORMS, _PICTURES = "Transforms (*.tfm *.h5)", "Pictures (*.png)"
-_POINTS = "Points (*.csv *.fcsv *.mrk.json *.json)"
 
 
 class AlignBody(QWidget):
@@ -70,24 +67,8 @@ class AlignBody(QWidget):
         self.accept_hand = button(
             "Accept this position as it is", "Keep it without a search: doubtful, its error not known."
         )
-        self.points, self.pairs = (
-            section("Points", "Pair points of both scans and see how well they meet."),
-            PairTable(),
-        )
-        self.pair_words = wrapped()
-        self.place_button = button(
-            "Place", "Click points in the three views: first in the fixed, then in the moving scan."
-        )
-        self.markers_button = button("Find markers", "Find markers in both scans and pair them.")
-        self.delete_button = button("Delete", "Delete the selected pairs.")
-        self.load_points = {
-            side: OpenButton("", f"Read points of the {side} scan from a file (LPS mm); pairs form by name.", _POINTS)
-            for side in SIDES
-        }
-        self.save_points = {
-            side: SaveButton("", f"Write the points of the {side} scan, LPS mm.", "Points (*.csv *.mrk.json)", ".csv")
-            for side in SIDES
-        }
+        self.points = section("Points", "Pair points of both scans and see how well they meet.")
+        self.points_part = PointsPart()
         self.others, self.layer_box = (
             section("Bring other layers along", "Labels, points and scans, by the alignment found."),
             CalmComboBox(),
@@ -113,7 +94,7 @@ class AlignBody(QWidget):
         self.why_not.setText(escape(reason))
         self.why_not.setVisible(bool(reason))
         self.form.show_settings(draft.settings)
-        self._show_points(draft, fit)
+        self.points_part.show_points(draft, fit)
         if fixed is not None and moving is not None:
             self.position.show_position(position_of(draft.pose, moving.grid))
             is_seen = boxes_meet(draft.pose, fixed.grid, moving.grid)
@@ -125,30 +106,13 @@ class AlignBody(QWidget):
         else:
             self.out_of_sight.setVisible(False)
 
-    def _show_points(self, draft: AlignmentDraft, fit: PairFit) -> None:
-        names = short_name(draft, "fixed"), short_name(draft, "moving")
-        self.pairs.show_pairs(draft.pairs, fit, names)
-        self.delete_button.setEnabled(bool(draft.pairs))
-        for side, name in zip(SIDES, names, strict=True):
-            self.load_points[side].setText(f"Load points of {name} ...")
-            self.save_points[side].setText(f"Save points of {name} ...")
-            self.save_points[side].setEnabled(any(pair.on(side) for pair in draft.pairs))
-        self.pair_words.setText(fit_in_words(fit))
-
     def _lay_out(self) -> None:
-        self.hand_part = _part(self.position, self.accept_hand)
-        self.points_part = _part(
-            _row(self.place_button, self.markers_button, self.delete_button),
-            self.pairs,
-            self.pair_words,
-            _row(*self.load_points.values()),
-            _row(*self.save_points.values()),
-        )
+        self.hand_part = stacked(self.position, self.accept_hand)
         grid = QGridLayout()
         for at, (words, box) in enumerate((("Layer", self.layer_box), ("lies with, and comes to", self.onto_box))):
             grid.addWidget(QLabel(words), at, 0)
             grid.addWidget(box, at, 1)
-        self.others_part = _part(grid, self.bring_button)
+        self.others_part = stacked(grid, self.bring_button)
         self.parts = {self.hand: self.hand_part, self.points: self.points_part, self.others: self.others_part}
         for switch, body in self.parts.items():
             body.setVisible(False)
@@ -156,62 +120,13 @@ class AlignBody(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         parts: tuple[QWidget | QHBoxLayout, ...] = (
-            self.first, _row(self.study_button, self.sample_button), self.choice, self.form, self.run_button,
+            self.first, side_by_side(self.study_button, self.sample_button), self.choice, self.form, self.run_button,
             self.why_not, self.work, self.curve, self.said, self.card, self.accept_button, self.write_button,
-            _row(self.save_button, self.picture_button), self.out_of_sight, self.hand, self.hand_part, self.points,
-            self.points_part, self.others, self.others_part, self.load_button,
+            side_by_side(self.save_button, self.picture_button), self.out_of_sight, self.hand, self.hand_part,
+            self.points, self.points_part, self.others, self.others_part, self.load_button,
         )  # fmt: skip
         for part in parts:
             if isinstance(part, QWidget):
                 column.addWidget(part)
             else:
                 column.addLayout(part)
-
-
-def fit_in_words(fit: PairFit) -> str:
-    """Return how well the pairs meet, as HTML: residual, left-out error, expected error in mm; or why not known."""
-    if fit.alignment is None or fit.alignment.fiducials is None:
-        return escape(fit.why_none)
-    evidence, error = fit.alignment.fiducials, fit.alignment.expected_target_error_mm
-    lines = [f"residual {three_digits(evidence.rms_mm)} mm rms of {len(evidence.fixed)} pairs"]
-    if evidence.leave_one_out_rms_mm is not None:
-        lines.append(f"left-out error {three_digits(evidence.leave_one_out_rms_mm)} mm rms")
-    if error is not None:
-        lines.append(f"<b>expected error {three_digits(error)} mm</b> at the body's centre")
-    return "; ".join(lines) + f". Arrows in the views: residual x {ARROWS_TIMES}."
-
-
-def button(text: str, tip: str) -> QPushButton:
-    """Return a button with its tip."""
-    made = QPushButton(text)
-    made.setToolTip(tip)
-    return made
-
-
-def section(text: str, tip: str) -> QToolButton:
-    """Return a switch that shows and hides a part of the panel."""
-    switch = QToolButton()
-    switch.setText(f"▸ {text}")
-    switch.setCheckable(True)
-    switch.setToolTip(tip)
-    switch.toggled.connect(lambda is_on: switch.setText(f"{'▾' if is_on else '▸'} {text}"))
-    return switch
-
-
-def _part(*parts: object) -> QWidget:
-    whole = QWidget()
-    column = QVBoxLayout(whole)
-    column.setContentsMargins(0, 0, 0, 0)
-    for part in parts:
-        if isinstance(part, QWidget):
-            column.addWidget(part)
-        else:
-            column.addLayout(part)  # type: ignore[arg-type]
-    return whole
-
-
-def _row(*parts: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for part in parts:
-        row.addWidget(part, 1)
-    return row

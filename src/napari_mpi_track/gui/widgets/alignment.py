@@ -167,5 +167,5 @@ class AlignPanel(PanelFrame):
         parts.choice.chosen.connect(self.choose)
         parts.form.changed.connect(lambda settings: session.keep_alignment(with_settings(self._draft, settings)))
         parts.run_button.clicked.connect(self.run)
-        parts.markers_button.clicked.connect(self.find_markers)
+        parts.points_part.markers_button.clicked.connect(self.find_markers)
         parts.work.stopped.connect(self._cancel)
