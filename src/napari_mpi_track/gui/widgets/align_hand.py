@@ -50,15 +50,16 @@ class HandWork:
         )
         parts.position.changed.connect(self.put)
         parts.position.asked.connect(self.turn)
+        points, pairs = parts.points_part, parts.points_part.pairs
         pairs.used.connect(lambda name, is_used: self._keep(lambda draft: with_use(draft, name, is_used)))
         pairs.renamed.connect(lambda name, new: self._keep(lambda draft: renamed(draft, name, new)))
         pairs.deleted.connect(lambda names: self._keep(lambda draft: without(draft, names)))
         pairs.looked_at.connect(self.look_at)
-        parts.points_part.delete_button.clicked.connect(parts.points_part.pairs.delete_selected)
-        parts.points_part.place_button.clicked.connect(lambda: views.take_up(next_side(self._draft)))
+        points.delete_button.clicked.connect(pairs.delete_selected)
+        points.place_button.clicked.connect(lambda: views.take_up(next_side(self._draft)))
         for side in SIDES:
-            parts.points_part.load_points[side].chosen.connect(lambda path, side=side: self.load(side, path))
-            parts.points_part.save_points[side].chosen.connect(lambda path, side=side: self.save(side, path))
+            points.load_points[side].chosen.connect(lambda path, side=side: self.load(side, path))
+            points.save_points[side].chosen.connect(lambda path, side=side: self.save(side, path))
 
     @property
     def _draft(self) -> AlignmentDraft:
