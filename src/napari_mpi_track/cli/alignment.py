@@ -52,6 +52,8 @@ class Model(StrEnum):
 
     RIGID = "rigid"
     SIMILARITY = "similarity"
+    AFFINE = "affine"
+    BSPLINE = "bspline"
 
 
 def align(
@@ -75,6 +77,9 @@ def align(
         datetime | None, typer.Option("--measured-at", help="When MOVING was scanned, where the file does not say.")
     ] = None,
     resampled: Annotated[Path | None, typer.Option("--resampled", help="Also write MOVING on FIXED's grid.")] = None,
+    jacobian: Annotated[
+        Path | None, typer.Option("--jacobian", help="Also write what a B-spline does to volumes, on FIXED's grid.")
+    ] = None,
     fixed_landmarks: FixedLandmarks = None,
     moving_landmarks: MovingLandmarks = None,
     evidence: EvidenceFolder = None,
@@ -97,11 +102,12 @@ def align(
     from napari_mpi_track.readers.points import read_points
     from napari_mpi_track.registration.align import align as find_alignment
     from napari_mpi_track.registration.alignment import load_alignment, save_alignment
+    from napari_mpi_track.registration.jacobian import jacobian_map
     from napari_mpi_track.registration.resample import resample
     from napari_mpi_track.writers.scans import write_volume
     from napari_mpi_track.writers.whole import require_absent
 
-    for path in (out, resampled):
+    for path in (out, resampled, jacobian):
         if path is not None:
             require_absent(path, overwrite)
     require_landmark_pair(fixed_landmarks, moving_landmarks)
@@ -132,6 +138,8 @@ def align(
     if resampled is not None:
         shown = resample(moving_scan, alignment.moving_from_fixed, fixed_scan.grid)
         write_volume(shown, resampled, overwrite=overwrite)
+    if jacobian is not None:
+        write_volume(jacobian_map(alignment.moving_from_fixed, fixed_scan.grid), jacobian, overwrite=overwrite)
     tell(alignment, as_json)
 
 

@@ -63,7 +63,8 @@ def align(
         a rough start. "auto": fiducials when points are given or one scan is MPI, frame when both scans name the
         same one, intensity otherwise. Projections are aligned within their plane, by fiducials or frame only.
     model
-        "rigid", "similarity" (one scale), "affine" or "bspline" (the last two by intensity only).
+        "rigid", "similarity" (one scale), "affine" (by intensity only), or "bspline": rigid by the method,
+        then deformed by intensity (CT and MRI only).
     fixed_points, moving_points
         Fiducials, in the frame of their scan.
     marker_size_mm
@@ -90,12 +91,42 @@ def align(
     """
     started = time.perf_counter()
     if model == "bspline":
-        raise AlignmentError(f"the model '{model}' is not there yet", remedy="use affine, rigid or similarity")
+        from napari_mpi_track.registration.deformable import align_deformable, refuse_tracer
+
+        refuse_tracer(fixed, moving)
+        start = align(
+            fixed,
+            moving,
+            method=method,
+            fixed_points=fixed_points,
+            moving_points=moving_points,
+            marker_size_mm=marker_size_mm,
+            fixed_mask=fixed_mask,
+            initial=initial,
+            seed=seed,
+            effort=effort,
+            progress=None if progress is None else lambda part, doing: progress(part / 2, doing),
+            should_stop=should_stop,
+            on_step=on_step,
+        )
+        found = align_deformable(
+            fixed,
+            moving,
+            start,
+            fixed_mask=fixed_mask,
+            seed=seed,
+            progress=None if progress is None else lambda part, doing: progress((1 + part) / 2, doing),
+            should_stop=should_stop,
+            on_step=on_step,
+        )
+        return _finished(found, fixed, moving, started)
     if method not in METHODS or model not in MODELS or effort not in EFFORTS:
         raise AlignmentError(
             f"no alignment with method '{method}', model '{model}' and effort '{effort}'",
             remedy=f"methods are {', '.join(METHODS)}; models {', '.join(MODELS)}; efforts {', '.join(EFFORTS)}",
         )
+    if initial is not None and initial.deformation is not None:
+        raise AlignmentError("an alignment starts from a rigid or affine transform, not from a deformed one")
     if fixed_mask is not None and np.shape(fixed_mask) != fixed.grid.shape:
         raise GridMismatchError(f"the mask has shape {np.shape(fixed_mask)}, the fixed scan {fixed.grid.shape}")
     chosen = _chosen(method, fixed, moving, fixed_points, moving_points)

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,12 @@ from napari_mpi_track.errors import AlignmentError, OutputExistsError
 from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
-from napari_mpi_track.registration.evidence import FiducialEvidence, ImageEvidence, LandmarkEvidence
+from napari_mpi_track.registration.evidence import (
+    DeformationEvidence,
+    FiducialEvidence,
+    ImageEvidence,
+    LandmarkEvidence,
+)
 
 _SCHEMA = 2
 
@@ -42,7 +47,7 @@ class Alignment:
     method
         "frame", "fiducials", "intensity", "moments", or a chain of them.
     model
-        "rigid" or "similarity" ("affine" only for a transform that was read from a file).
+        "rigid", "similarity", "affine" or "bspline".
     verdict, reason
         How far to trust it, and why, in one sentence.
     error_covariance
@@ -57,6 +62,8 @@ class Alignment:
         How alike the scans are, where they were compared.
     fiducials
         The paired fiducials, where there are any; of a chain, those of its one step that has some.
+    deformation
+        What a B-spline does to the body; of a chain, that of its one deformed step.
     landmarks
         Points known to be the same places that took no part, where a person gave some: the error measured there.
     measured_at
@@ -81,6 +88,7 @@ class Alignment:
     expected_target_error_mm: float | None = None
     images: ImageEvidence | None = None
     fiducials: FiducialEvidence | None = None
+    deformation: DeformationEvidence | None = None
     landmarks: LandmarkEvidence | None = None
     measured_at: str | None = None
     ray: NDArray[np.float64] | None = None
@@ -193,6 +201,7 @@ def chain(outer: Alignment, inner: Alignment) -> Alignment:
         error_covariance=covariance,
         centre_mm=inner.centre_mm,
         fiducials=_only(inner.fiducials, outer.fiducials),
+        deformation=inner.deformation or outer.deformation,
         measured_at=outer.measured_at,
         ray=_ray_of(outer, inner),
         seconds=(inner.seconds or 0.0) + (outer.seconds or 0.0),
@@ -290,6 +299,7 @@ def _as_json(alignment: Alignment, transform_name: str) -> dict[str, Any]:
         "expected_target_error_mm": _finite(alignment.expected_target_error_mm),
         "images": _images_as_json(alignment.images),
         "fiducials": _fiducials_as_json(alignment.fiducials),
+        "deformation": None if alignment.deformation is None else asdict(alignment.deformation),
         "landmarks": _landmarks_as_json(alignment.landmarks),
         "measured_at": alignment.measured_at,
         "ray": None if alignment.ray is None else alignment.ray.tolist(),
@@ -392,6 +402,7 @@ def _fields(stated: dict[str, Any]) -> dict[str, Any]:
         "ray": stated.get("ray"),
         "images": _images_from_json(stated.get("images")),
         "fiducials": _fiducials_from_json(stated),
+        "deformation": _deformation_from_json(stated.get("deformation")),
         "landmarks": _landmarks_from_json(stated),
     }
 
@@ -420,6 +431,13 @@ def _fiducials_from_json(stated: dict[str, Any]) -> FiducialEvidence | None:
         column("residual_mm"),
         column("leave_one_out_mm"),
     )
+
+
+def _deformation_from_json(stated: dict[str, Any] | None) -> DeformationEvidence | None:
+    if stated is None:
+        return None
+    places = {name: tuple(stated[name]) for name in ("smallest_at_mm", "largest_at_mm")}
+    return DeformationEvidence(**{**stated, **places})
 
 
 def _landmarks_from_json(stated: dict[str, Any]) -> LandmarkEvidence | None:

@@ -62,6 +62,33 @@ class ImageEvidence:
     edge_agreement: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DeformationEvidence:
+    """What a deformation does to the body, and how well it is known.
+
+    Attributes
+    ----------
+    control_spacing_mm
+        Largest distance between neighbouring control points.
+    smallest_volume_change, largest_volume_change
+        Range of the Jacobian determinant over the body: 1 keeps volumes.
+    smallest_at_mm, largest_at_mm
+        Where these lie, LPS mm of the fixed frame.
+    noise_mm
+        Root mean square error over the body from noise, by the fits of two halves of the samples.
+    stiffness_mm
+        The same from the choice of how stiff the deformation is.
+    """
+
+    control_spacing_mm: float
+    smallest_volume_change: float
+    largest_volume_change: float
+    smallest_at_mm: tuple[float, float, float]
+    largest_at_mm: tuple[float, float, float]
+    noise_mm: float
+    stiffness_mm: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FiducialEvidence:
     """The fiducials that were paired, and how well they meet.
