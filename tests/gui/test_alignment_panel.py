@@ -580,6 +580,11 @@ def test_the_aligned_layer_is_drawn_on_the_spot_and_the_views_stand_beneath(
     np.testing.assert_allclose(seen, SPOT_MM[[1, 0]], atol=0.6)  # half an MPI voxel
     panel.hide()
     assert not panel.views.isVisible()
+    assert "Align: three views" in window.window.dock_widgets
+    window.window.remove_dock_widget(panel)
+    panel.deleteLater()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert "Align: three views" not in window.window.dock_widgets
 
 
 def test_the_panel_fits_380_pixels(paired: AlignPanel, tasks_end: Callable[[], None]) -> None:

@@ -1,5 +1,6 @@
 """The three views beneath the viewer's picture, there as long as their panel is in front."""
 
+from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
@@ -18,6 +19,8 @@ class ViewsDock(QObject):
         self._dock: Any = None
         self._is_wanted = False
         panel.installEventFilter(self)
+        # A function, not a method of this: Qt no longer calls those of what is being taken apart.
+        panel.destroyed.connect(lambda: self.close())
 
     def want(self, is_wanted: bool) -> None:
         """Say whether there is something to show."""
@@ -26,9 +29,11 @@ class ViewsDock(QObject):
 
     def close(self) -> None:
         """Take the dock away for good."""
-        if self._dock is not None and self._window is not None:
-            self._window.remove_dock_widget(self._dock)
-            self._dock = None
+        dock, self._dock = self._dock, None
+        if dock is not None and self._window is not None:
+            # With the whole window going there is none left to take it from.
+            with suppress(RuntimeError, LookupError, AttributeError):
+                self._window.remove_dock_widget(dock)
 
     def _make_high(self) -> None:
         main = None if self._dock is None else self._dock.parent()
