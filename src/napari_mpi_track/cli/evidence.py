@@ -153,6 +153,9 @@ def summary(alignment: "Alignment") -> dict[str, Any]:
         "landmark_errors_mm": {}
         if landmarks is None
         else dict(zip(landmarks.fixed.names, landmarks.errors_mm.tolist(), strict=True)),
+        "volume_change": None
+        if alignment.deformation is None
+        else [alignment.deformation.smallest_volume_change, alignment.deformation.largest_volume_change],
         "expected_target_error_mm": alignment.expected_target_error_mm,
         "pairs": [] if fiducials is None else fiducials.pairs,
         "verdict": alignment.verdict,
