@@ -39,7 +39,10 @@ _FAR_BEHIND = 0.6
 # What the best poses are refined on: all of them on the first level, the winner on what follows.
 _LEVELS = {"thorough": (FINE, FINEST), "fast": (FINE,)}
 
-_MEASURED = ("the error is that of noise and sampling, measured on the scans; a wrong voxel size is not in it",)
+_MEASURED = (
+    "the error is that of noise and sampling, measured on the scans; a wrong voxel size, or a bed that only one of them "
+    "shows, is not in it",
+)
 _UNMEASURED = ("the error could not be measured: the metric does not fall off on every side",)
 
 Matrix = NDArray[np.float64]
@@ -78,7 +81,7 @@ def align_intensity(
 
     The error is measured on the scans: the scatter of the metric's slope over the body against its curvature. It
     holds noise, sampling and what differs between the modalities from place to place; it does not know of what
-    shifts a whole scan, such as a wrong voxel size or chemical shift.
+    shifts a whole scan, such as a wrong voxel size, chemical shift, or a bed beside the body in one of them only.
 
     Raises
     ------
