@@ -84,12 +84,17 @@ def accept_in_study(day: DayOfStudy, alignment: Alignment) -> tuple[Study, Path]
             file=folder,
             remedy="copy the study to a folder that can be written to",
         ) from None
+    return _using(day.study, day, path), path
+
+
+def _using(study: Study, day: DayOfStudy, path: Path) -> Study:
+    """Return a study in which that day's scan is aligned by the transform of ``path``."""
     used: dict[str, Any] = {_KEYS[day.what]: str(path)}
-    timepoint = replace(day.timepoint, **used)
-    timepoints = tuple(timepoint if t == day.timepoint else t for t in day.subject.timepoints)
-    subject = replace(day.subject, timepoints=timepoints)
-    subjects = tuple(subject if s.id == subject.id else s for s in day.study.subjects)
-    return replace(day.study, subjects=subjects), path
+    subject = study.subject(day.subject.id)
+    timepoint = replace(subject.timepoint(day.timepoint.day), **used)
+    timepoints = tuple(timepoint if t.day == timepoint.day else t for t in subject.timepoints)
+    changed = replace(subject, timepoints=timepoints)
+    return replace(study, subjects=tuple(changed if s.id == subject.id else s for s in study.subjects))
 
 
 def line_for_study(day: DayOfStudy, path: Path) -> str:
@@ -119,10 +124,9 @@ def write_in_study_file(day: DayOfStudy, path: Path) -> None:
     beside = file.with_name(f".{file.stem}.with-alignment.yaml")
     try:
         beside.write_text(text, encoding="utf-8")
-        read = load_study(beside).subject(day.subject.id).timepoint(day.timepoint.day)
-        if Path(str(getattr(read, _KEYS[day.what]))) != path:
+        if load_study(beside).subjects != _using(load_study(file), day, path).subjects:
             raise refused
-    except (MpiTrackError, KeyError):
+    except (MpiTrackError, KeyError, OSError):
         raise refused from None
     finally:
         beside.unlink(missing_ok=True)
