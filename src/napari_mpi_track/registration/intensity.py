@@ -40,8 +40,8 @@ _FAR_BEHIND = 0.6
 _LEVELS = {"thorough": (FINE, FINEST), "fast": (FINE,)}
 
 _MEASURED = (
-    "the error is that of noise and sampling, measured on the scans; a wrong voxel size, or a bed that only one of them "
-    "shows, is not in it",
+    "the error is that of noise and sampling, measured on the scans; a wrong voxel size, or a bed that only one of "
+    "them shows, is not in it",
 )
 _UNMEASURED = ("the error could not be measured: the metric does not fall off on every side",)
 
