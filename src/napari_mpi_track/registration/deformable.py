@@ -32,6 +32,8 @@ _STIFFNESS = {True: 0.005, False: 0.1}
 _STIFFER, _SOFTER = 3.0, 1 / 3
 # The true error of simulated mice is about this many times what a stiffness nine times another's moves the body by.
 _ERROR_OF_STIFFNESS = 1.75
+# Nor is it ever known better than to this part of the movement, whatever the stiffnesses agree on.
+_LEAST_ERROR_OF_MOVEMENT = 0.4
 # Half of what Hounsfield units can tell is told up to this one: fat and muscle are apart, and so are lung and air.
 _HALFWAY_HU = np.float32(200)
 _CT_RANGE_HU = (-1000.0, 1500.0)
@@ -101,8 +103,9 @@ def align_deformable(
     watch.at(0.7, "measuring the error")
     halves = found.halves(seed, watch)
     before, after = found.warp.alike(found.lattice.zeros()), found.warp.alike(found.coefficients)
-    by_stiffness = _ERROR_OF_STIFFNESS * found.moved_by_stiffness(watch)
-    error_mm, moved_mm = float(np.hypot(halves.noise_mm, by_stiffness)), found.moved_mm()
+    moved_mm = found.moved_mm()
+    by_stiffness = max(_ERROR_OF_STIFFNESS * found.moved_by_stiffness(watch), _LEAST_ERROR_OF_MOVEMENT * moved_mm)
+    error_mm = float(np.hypot(halves.noise_mm, by_stiffness))
     if halves.alike_apart <= before or moved_mm <= error_mm:
         kept = (
             f"a B-spline would move the body by {moved_mm:.2g} mm with an error of {error_mm:.2g} mm, and the "
