@@ -109,6 +109,9 @@ def test_what_is_said_of_cells_and_scanner_is_kept(table, tmp_path, capsys):
     samples = table(LEVELS, 1 + LEVELS)
     line = refused([*call(samples, tmp_path / "d.json"), "--viability-percent", "985"], capsys)
     assert "viability_percent lies between 0 and 100, got 985" in line
+    line = refused([*call(samples, tmp_path / "d.json"), "--iron-per-cell-pg", "16200"], capsys)
+    assert "is it in fg?" in line
+    run([*call(samples, tmp_path / "d.json"), "--iron-per-cell-pg", "16200", "--units-checked"], capsys)
 
 
 def test_curve_and_residuals_are_drawn(table, tmp_path, capsys):

@@ -329,6 +329,28 @@ def test_a_saved_curve_is_the_librarys_and_opens_again(filled: CalibrationPanel,
     assert "Not done." in filled.contents.said.text()
 
 
+def test_all_that_is_said_of_a_curve_is_kept_and_can_be_edited(panel: CalibrationPanel, tmp_path: Path) -> None:
+    words = ("tracer", "batch", "cell_type", "labelling", "total_rule", "scan_mode", "reconstruction", "saturation")
+    numbers = {"iron_per_cell_pg": 16.25, "labelling_efficiency_percent": 95.0, "viability_percent": 98.5}
+    said = {"metric": "total", "dimensions": 3, **{name: f"some {name}" for name in words}}
+    said |= {"field_of_view": "60 x 60 x 100 mm", "date": "2026-02-11", **numbers}
+    made, again = tmp_path / "made.json", tmp_path / "again.json"
+    save_calibration(fit_calibration(X, SIGNAL, kind="in-cells", table="july.csv", **said), made)
+    panel.open_curve(made)
+    panel.save(again)
+    assert again.read_bytes() == made.read_bytes()
+    fields = panel.contents.form.fields
+    assert fields["iron_per_cell_pg"].text() == "16.25 pg"
+    fields["iron_per_cell_pg"].setValue(12.0)
+    fields["viability_percent"].setValue(0.0)
+    fields["field_of_view"].setText("60 x 60 mm")
+    fields["field_of_view"].editingFinished.emit()
+    edited = curve(panel)
+    assert (edited.iron_per_cell_pg, edited.viability_percent, edited.field_of_view) == (12.0, None, "60 x 60 mm")
+    assert fields["viability_percent"].text() == "not stated"
+    assert edited.labelling_efficiency_percent == 95.0
+
+
 def test_a_file_that_is_no_curve_is_one_sentence(filled: CalibrationPanel, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.json"
     wrong.write_text(json.dumps({"schema": 99}))

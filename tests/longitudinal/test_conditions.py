@@ -165,6 +165,17 @@ def test_a_curve_of_another_kind_or_rule_is_warned_of(study, tmp_path, kind, rul
     assert any(words in warning for warning in analyse_study(load_study(file)).warnings)
 
 
+def test_units_that_look_mixed_up_are_asked_about_in_a_study(study, tmp_path):
+    study("tracer, scan_mode")
+    mixed = "cells,signal\n0,1\n100,102\n100000,105\n200000,203\n500000,502\n"
+    (tmp_path / "calibration.csv").write_text(mixed)
+    file = tmp_path / "study.yaml"
+    file.write_text(file.read_text().replace("iron_per_cell_pg: 16.2", "iron_per_cell_pg: 16200"))
+    assert any("x = 100 is" in warning and "?" in warning for warning in analyse_study(load_study(file)).warnings)
+    (tmp_path / "calibration.csv").write_text(SAMPLES)
+    assert any("is it in fg?" in warning for warning in analyse_study(load_study(file)).warnings)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -76,6 +76,18 @@ def test_iron_in_another_unit_is_not_taken_for_ng(table):
         read_calibration_table(table("iron_ug,signal\n0,1\n"), "iron_ug", "signal")
 
 
+@pytest.mark.parametrize("column", ["iron [ug]", "Fe (µg)", "iron_pg", "cells (x10^3)", "million cells", "kcells"])
+def test_a_header_with_another_unit_is_asked_to_be_multiplied_out(table, column):
+    with pytest.raises(TableError, match="but the column is called"):
+        read_calibration_table(table(f"{column},signal\n0,1\n"), column, "signal")
+
+
+@pytest.mark.parametrize("column", ["cells", "iron_ng", "Fe [ng]", "cells per tube", "MSC cells 2026", "iron, ng"])
+def test_a_header_with_the_usual_unit_is_taken(table, column):
+    x, _ = read_calibration_table(table(f'"{column}",signal\n0,1\n'), column, "signal")
+    assert x.tolist() == [0.0]
+
+
 def test_a_missing_table_and_a_table_that_is_no_text_are_refused(tmp_path):
     with pytest.raises(TableError, match="cannot be read"):
         read_calibration_table(tmp_path / "none.csv", "cells", "signal")

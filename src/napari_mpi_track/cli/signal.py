@@ -113,13 +113,13 @@ def calibrate(
     )
     from napari_mpi_track.quantification.influence import influence_in_words, measure_influence
     from napari_mpi_track.quantification.saturation import load_saturation
-    from napari_mpi_track.quantification.unit_suspicion import suspected_column
+    from napari_mpi_track.quantification.unit_suspicion import suspected_column, suspected_load, suspected_table
 
     require_drawable(figure, overwrite)
     require_drawable(residual_figure, overwrite)
     cells_or_iron, signals = read_calibration_table(table, x, signal)
-    question = "" if units_checked else suspected_column(cells_or_iron, signals)
-    if question:
+    question = suspected_column(cells_or_iron, signals) or suspected_table(table) or suspected_load(iron_per_cell_pg)
+    if question and not units_checked:
         raise TableError(question, file=table, remedy="correct it, or say --units-checked")
     if saturation is not None:
         load_saturation(saturation)

@@ -13,7 +13,7 @@ from napari_mpi_track.gui.settings_fields import said_of_field
 from napari_mpi_track.quantification.calibration import Calibration, CalibrationKind, fit_calibration
 from napari_mpi_track.quantification.influence import influence_in_words, measure_influence
 from napari_mpi_track.quantification.pasted_table import to_number
-from napari_mpi_track.quantification.unit_suspicion import suspected_column
+from napari_mpi_track.quantification.unit_suspicion import suspected_column, suspected_load
 
 Rows = tuple[tuple[str, ...], ...]
 MOST_ROWS = 1000
@@ -42,6 +42,7 @@ _WEIGHTS = {
 }
 _METRICS = {"": "not stated", "total": "total over the sample", "maximum": "maximum in the sample"}
 _DIMENSIONS = {0: "not stated", 2: "2-D projections", 3: "3-D"}
+_IRON_PG, _PERCENT = (0.0, 100_000.0, "pg"), (0.0, 100.0, "%")
 # What one unit of x is, in cells or in ng of iron; the usual one first, which a form shows where none was chosen.
 X_UNITS: Mapping[str, Mapping[str, float]] = {
     "cells": {"cells": 1.0, "thousand cells": 1e3, "million cells": 1e6},
@@ -83,12 +84,33 @@ class CurveSettings:
         default="", metadata=said_of_field("Rule of the total", "How the ROI was drawn.", is_rare=True)
     )
     scan_mode: str = field(default="", metadata=said_of_field("Scan mode", "As the scanner calls it.", is_rare=True))
+    field_of_view: str = field(
+        default="", metadata=said_of_field("Field of view", "Such as 60 x 60 x 100 mm.", is_rare=True)
+    )
     reconstruction: str = field(default="", metadata=said_of_field("Reconstruction", "Its version.", is_rare=True))
     saturation: str = field(
         default="",
         metadata=said_of_field("Saturation", "Saturation curve the signals were corrected by.", is_rare=True),
     )
     date: str = field(default="", metadata=said_of_field("Date", "Of the measurement.", is_rare=True))
+    iron_per_cell_pg: float | None = field(
+        default=None,
+        metadata=said_of_field(
+            "Iron per cell", "In a labelled cell, by ICP for one; goes into the report.", is_rare=True, span=_IRON_PG
+        ),
+    )
+    labelling_efficiency_percent: float | None = field(
+        default=None,
+        metadata=said_of_field(
+            "Labelled", "Part of the cells that took up label; goes into the report.", is_rare=True, span=_PERCENT
+        ),
+    )
+    viability_percent: float | None = field(
+        default=None,
+        metadata=said_of_field(
+            "Viability", "Part of the cells alive after labelling; goes into the report.", is_rare=True, span=_PERCENT
+        ),
+    )
 
     def choices(self, name: str) -> Mapping[Any, str] | None:
         """Return what a field may be, with the words for it; ``None`` for free text and yes or no."""
@@ -110,11 +132,15 @@ class CurveSettings:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The table (x, then one signal a replicate, as text) and what is said of it; ``source`` names its file."""
+    """The table (x, then one signal a replicate, as text) and what is said of it.
+
+    ``source`` names the file it was taken from, ``table`` the table that a saved curve says it was made of.
+    """
 
     rows: Rows = ()
     settings: CurveSettings = CurveSettings()
     source: str = ""
+    table: str = ""
 
 
 EMPTY_DRAFT = Draft()
@@ -122,11 +148,12 @@ EMPTY_DRAFT = Draft()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """What a draft came to: a line, or the error that says why there is none; and what was left out of it."""
+    """What a draft came to: a line, or the error that says why there is none; what is asked of it, and said."""
 
     calibration: Calibration | None
     error: MpiTrackError | None
     notes: tuple[str, ...] = ()
+    question: str = ""
 
 
 @lru_cache(maxsize=64)
@@ -135,21 +162,20 @@ def fitted(draft: Draft) -> Fitted:
     settings = draft.settings
     try:
         x, signal, notes = samples_of(draft.rows)
-        description = {name: getattr(settings, name) or None for name in _DESCRIPTION}
         calibration = fit_calibration(
             x * X_UNITS[settings.x_quantity][settings.unit_of_x],
             signal,
             kind=settings.kind,
             weights=settings.weights,  # type: ignore[arg-type]  # the form offers no others
             through_origin=settings.through_origin,
-            provenance={"table": draft.source or "typed in the panel Calibrate"},
-            **description,
+            provenance={"table": draft.table or draft.source or "typed in the panel Calibrate"},
+            **_stated(settings),
         )
     except MpiTrackError as error:
         return Fitted(None, error)
-    said = [suspected_column(x, signal), *_about_samples(calibration)]
-    sentences = [f"{words[:1].upper()}{words[1:]}" for words in said if words]
-    return Fitted(calibration, None, (*notes, *sentences[:_MOST_SENTENCES]))
+    sentences = [f"{words[:1].upper()}{words[1:]}" for words in _about_samples(calibration)]
+    question = suspected_column(x, signal) or suspected_load(settings.iron_per_cell_pg)
+    return Fitted(calibration, None, (*notes, *sentences[:_MOST_SENTENCES]), question)
 
 
 def _about_samples(calibration: Calibration) -> list[str]:
@@ -201,12 +227,19 @@ def draft_of(calibration: Calibration, source: str) -> Draft:
     settings = replace(
         CurveSettings(kind=calibration.kind.value), **{k: v for k, v in stated.items() if v not in (None, "")}
     )
-    return Draft(rows, settings, source)
+    return Draft(rows, settings, source, str(calibration.provenance.get("table", "")))
 
 
 def plain(value: float) -> str:
     """Return a number as one types it, with all its digits."""
     return repr(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+
+
+def _stated(settings: CurveSettings) -> dict[str, Any]:
+    """Return what is said of the samples, as a calibration takes it: ``None`` where nothing is."""
+    said = {name: getattr(settings, name) for name in _DESCRIPTION}
+    known = {name: None if value == "" else value for name, value in said.items()}
+    return {**known, "dimensions": settings.dimensions or None}
 
 
 def _usual_unit(x_quantity: str) -> str:

@@ -16,6 +16,7 @@ from napari_mpi_track.quantification.calibration import (
     require_match,
     require_needed,
 )
+from napari_mpi_track.quantification.unit_suspicion import suspected_column, suspected_load
 
 # What a scan may state of itself: whether it differs shows only when it is read.
 _SAID_BY_SCANS = ("tracer", "dimensions", "scan_mode", "reconstruction", "saturation")
@@ -115,6 +116,9 @@ def calibration_doubts(study: Study, calibration: Calibration | None) -> Iterabl
     """
     if calibration is None:
         return
+    question = suspected_column(calibration.x, calibration.signal) or suspected_load(calibration.iron_per_cell_pg)
+    if question:
+        yield f"the calibration: {question}"
     is_of_cells = calibration.kind in (CalibrationKind.IN_CELLS, CalibrationKind.IN_CELLS_IRON)
     labelled = any(not subject.is_control for subject in study.subjects)
     free = [subject.id for subject in study.subjects if subject.is_control]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from math import isfinite
@@ -16,6 +17,11 @@ from napari_mpi_track.quantification.calibration_line import Calibration, Calibr
 from napari_mpi_track.quantification.variance_model import VarianceModel
 
 _SCHEMA = 1
+# Units other than ng and single cells, as headers have them: iron_ug, Fe [µg], cells (x10^3), million cells.
+_OTHER_IRON = re.compile(r"(^|[^a-z])([fpuµμm]g|[pnuµμm]mol)([^a-z]|$)")
+_MANY_CELLS = re.compile(
+    r"million|mio\b|thousand|10\s*(\^|\*\*)\s*[36]|[x×]\s*10+\b|10[³⁶]|1e\+?0?[36]|\b[km]cells|cells_[km]$"
+)
 _PLAIN = (
     "tracer", "batch", "cell_type", "labelling", "metric", "total_rule", "dimensions", "scan_mode", "field_of_view",
     "reconstruction", "saturation", "date", "iron_per_cell_pg", "labelling_efficiency_percent", "viability_percent",
@@ -53,18 +59,29 @@ def read_calibration_table(
             )
         if header.count(name) > 1:
             raise TableError(f"the table has {header.count(name)} columns {name!r}", file=path, remedy="rename one")
-    if x_column.casefold().endswith(("_pg", "_ug", "_µg", "_mg", "_fg")):
-        raise TableError(
-            f"x of an iron curve is in ng, but the column is called {x_column!r}",
-            file=path,
-            remedy="convert it to ng and call it iron_ng",
-        )
+    _require_usual_unit(path, x_column)
     places = header.index(x_column), header.index(signal_column)
     samples = [[_number(path, number, header[p], row, p) for p in places] for number, row in rows[1:]]
     if not samples:
         raise TableError("the table has a header and no samples", file=path, remedy="add one row a sample")
     values = np.array(samples, dtype=np.float64)
     return values[:, 0], values[:, 1]
+
+
+def _require_usual_unit(path: Path, column: str) -> None:
+    name = column.casefold()
+    if _OTHER_IRON.search(name):
+        raise TableError(
+            f"x of an iron curve is in ng, but the column is called {column!r}",
+            file=path,
+            remedy="convert it to ng and call it iron_ng",
+        )
+    if _MANY_CELLS.search(name):
+        raise TableError(
+            f"x of a curve against cells is in cells, but the column is called {column!r}",
+            file=path,
+            remedy="multiply it out and call it cells",
+        )
 
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:

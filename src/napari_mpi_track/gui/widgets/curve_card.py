@@ -43,9 +43,9 @@ class CurveCard(QFrame):
             self.reason.setVisible(True)
             self.notes.setVisible(False)
             return
-        weak = calibration.weak_points
+        weak = [f"{point}." for point in calibration.weak_points] + ([fit.question] if fit.question else [])
         show_chip(self.chip, "doubtful" if weak else "good", "curve doubtful" if weak else "curve good")
-        self.reason.setText("<br>".join(f"• {escape(point[:1].upper() + point[1:])}." for point in weak))
+        self.reason.setText("<br>".join(f"• {escape(point[:1].upper() + point[1:])}" for point in weak))
         self.reason.setVisible(bool(weak))
         self.table.show_html(_table(calibration, other))
         said = fit.notes if other is None else (*fit.notes, *comparison_in_words(calibration, other))

@@ -51,6 +51,29 @@ class CalmSpinBox(QDoubleSpinBox):
             event.ignore()
 
 
+class OptionalSpinBox(CalmSpinBox):
+    """A number that may be left open, which its least value stands for."""
+
+    def __init__(self, span: tuple[float, float, str], parent: QWidget | None = None) -> None:
+        super().__init__(span, parent)
+        self.setDecimals(3)
+        self.setSpecialValueText("not stated")
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
+        """Return the number without zeros behind its decimals."""
+        text, point = super().textFromValue(value), self.locale().decimalPoint()
+        return text.rstrip("0").removesuffix(point) if point in text else text
+
+    def show_number(self, number: float | None) -> None:
+        """Show a number, or that there is none."""
+        self.setValue(self.minimum() if number is None else number)
+
+    @property
+    def number(self) -> float | None:
+        """What was typed; ``None`` for nothing."""
+        return self.value() if self.value() > self.minimum() else None
+
+
 class SettingsForm(QWidget):
     """One row a field, rare ones under "More"; ``changed`` holds the new settings."""
 
@@ -94,6 +117,8 @@ class SettingsForm(QWidget):
                     widget.setCurrentIndex(max(widget.findData(value), 0))
                 elif isinstance(widget, QCheckBox):
                     widget.setChecked(value)
+                elif isinstance(widget, OptionalSpinBox):
+                    widget.show_number(value)
                 elif isinstance(widget, QDoubleSpinBox):
                     widget.setValue(value)
                 elif widget.text() != value:
@@ -107,6 +132,9 @@ class SettingsForm(QWidget):
         elif isinstance(field.default, bool):
             widget = QCheckBox()
             widget.toggled.connect(lambda is_on: self._take(name, is_on))
+        elif words["span"] is not None and field.default is None:
+            widget = OptionalSpinBox(words["span"])
+            widget.valueChanged.connect(lambda _: self._take(name, widget.number))
         elif words["span"] is not None:
             widget = CalmSpinBox(words["span"])
             widget.valueChanged.connect(lambda number: self._take(name, number))
