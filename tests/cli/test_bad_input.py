@@ -196,3 +196,45 @@ def test_a_scan_without_a_number_is_refused(tmp_path, capsys):
     labels = some_labels(tmp_path / "organs.nii.gz")
     arguments = ["quantify", str(tmp_path / "nan.nii.gz"), "--organs", str(labels)]
     assert "holds no number" in refused([*arguments, "--out", str(tmp_path / "t.csv")], capsys)
+
+
+def points_of_a_triangle(path: Path) -> Path:
+    path.write_text("label,x_mm,y_mm,z_mm\na,-2,-2,1\nb,-9,-3,2\nc,-4,-8,6\nd,-7,-7,3\n", encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["--resampled", "shown.png"], "not written as .png"),
+        (["--resampled", "both.nii.gz", "--jacobian", "both.nii.gz"], "two outputs have one name"),
+        (["--out", "t.mat"], "a transform is written as"),
+        (["--seed", "-1"], "--seed"),
+        (["--method", "intensity"], "the method intensity takes no points"),
+        (["--initial", "bed.tfm"], "the method fiducials takes no start"),
+        (["--fixed-mask", "nothing.nii.gz"], "the mask of the fixed scan is empty"),
+    ],
+)
+def test_an_alignment_that_cannot_be_written_or_heeded_is_refused_before_anything_is(
+    wrong, told, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    a_scan(Path("ct.nii.gz"))
+    nibabel.save(nibabel.Nifti1Image(np.zeros((12, 10, 8), np.uint8), np.eye(4)), "nothing.nii.gz")
+    points_of_a_triangle(Path("points.csv"))
+    there = sorted(tmp_path.iterdir())
+    arguments = ["align", "ct.nii.gz", "ct.nii.gz", "--method", "fiducials", "--out", "t.tfm"]
+    arguments += ["--fixed-points", "points.csv", "--moving-points", "points.csv", *wrong]
+    assert told in refused(arguments, capsys)
+    assert sorted(tmp_path.iterdir()) == there
+
+
+@pytest.mark.parametrize("method", ["fiducials", "intensity", "moments", "frame"])
+def test_a_scan_without_a_number_is_refused_by_every_method(method, tmp_path, capsys):
+    scan = a_scan(tmp_path / "ct.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(np.full((12, 10, 8), np.nan, np.float32), np.eye(4)), tmp_path / "empty.nii.gz")
+    out = tmp_path / "t.tfm"
+    error = refused(["align", str(scan), str(tmp_path / "empty.nii.gz"), "--method", method, "--out", str(out)], capsys)
+    assert "no finite voxel (" in error
+    assert "empty.nii.gz" in error
+    assert not out.exists()

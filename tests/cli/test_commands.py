@@ -183,7 +183,8 @@ def test_every_command_has_an_example_in_its_help(capsys):
 def test_an_alignment_that_failed_is_refused_with_status_3(scan, tmp_path, capsys):
     generator = np.random.default_rng(6)
     for name in ("fixed", "moving"):
-        points = generator.uniform(-20, 20, (4, 3)) * (1.0 if name == "fixed" else 3.0)
+        # Two sets within the scan (LPS), of other distances.
+        points = np.array([-22.0, -30.0, -28.0]) + generator.uniform(0, 1, (4, 3)) * [22, 18, 14]
         lines = [f"{name}{i},{x:.6f},{y:.6f},{z:.6f}" for i, (x, y, z) in enumerate(points)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["label,x_mm,y_mm,z_mm", *lines]) + "\n")
     out = tmp_path / "t.tfm"

@@ -1,4 +1,4 @@
-"""Commands that bring scans together: align, apply."""
+"""Commands that bring scans together: align, apply, chain."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -13,6 +13,8 @@ from napari_mpi_track.cli.evidence import (
     FixedLandmarks,
     FixedModality,
     FixedSeries,
+    FixedSpacing,
+    FixedUnit,
     MovingLandmarks,
     require_evidence_absent,
     require_landmark_pair,
@@ -30,11 +32,9 @@ from napari_mpi_track.cli.options import (
     note,
     read_one,
 )
+from napari_mpi_track.errors import AlignmentError, GridMismatchError, OutputExistsError
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.volume import Modality
-
-FixedUnit = Annotated[str | None, typer.Option("--fixed-unit", help="Unit of FIXED, where the file does not say.")]
-FixedSpacing = Annotated[str | None, typer.Option("--fixed-spacing-mm", help="Spacing of FIXED, likewise.")]
 
 
 class Method(StrEnum):
@@ -54,6 +54,13 @@ class Model(StrEnum):
     SIMILARITY = "similarity"
     AFFINE = "affine"
     BSPLINE = "bspline"
+
+
+class Effort(StrEnum):
+    """How much is spent on a search."""
+
+    THOROUGH = "thorough"
+    FAST = "fast"
 
 
 def align(
@@ -83,7 +90,10 @@ def align(
     fixed_landmarks: FixedLandmarks = None,
     moving_landmarks: MovingLandmarks = None,
     evidence: EvidenceFolder = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the sampling.")] = 0,
+    effort: Annotated[
+        Effort, typer.Option("--effort", help="fast: a rougher result in half the time (intensity).")
+    ] = Effort.THOROUGH,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the sampling.")] = 0,
     series: Annotated[int | None, typer.Option("--series", min=1, help="Number of the volume in MOVING.")] = None,
     modality: Annotated[Modality | None, typer.Option("--modality", help="What made MOVING.")] = None,
     unit: Annotated[str | None, typer.Option("--unit", help="Unit of MOVING, where the file does not say.")] = None,
@@ -101,15 +111,18 @@ def align(
     """
     from napari_mpi_track.readers.points import read_points
     from napari_mpi_track.registration.align import align as find_alignment
-    from napari_mpi_track.registration.alignment import load_alignment, save_alignment
+    from napari_mpi_track.registration.alignment import load_alignment, require_saveable, save_alignment
     from napari_mpi_track.registration.jacobian import jacobian_map
     from napari_mpi_track.registration.resample import resample
-    from napari_mpi_track.writers.scans import write_volume
-    from napari_mpi_track.writers.whole import require_absent
+    from napari_mpi_track.writers.scans import require_writable, write_volume
 
-    for path in (out, resampled, jacobian):
+    require_saveable(out, overwrite)
+    for path in (resampled, jacobian):
         if path is not None:
-            require_absent(path, overwrite)
+            require_writable(path, overwrite)
+    if resampled is not None and resampled == jacobian:
+        raise OutputExistsError("two outputs have one name", file=resampled, remedy="name them differently")
+    _refuse_unused(method, fixed_points or moving_points, initial)
     require_landmark_pair(fixed_landmarks, moving_landmarks)
     require_evidence_absent(evidence, overwrite)
     fixed_scan = read_one(
@@ -130,6 +143,7 @@ def align(
             fixed_mask=None if fixed_mask is None else _mask(fixed_mask, fixed_scan),
             initial=None if initial is None else load_alignment(initial).moving_from_fixed,
             seed=seed,
+            effort=effort.value,
             progress=progress,
         )
     alignment = with_landmarks(alignment, fixed_landmarks, moving_landmarks)
@@ -143,8 +157,21 @@ def align(
     tell(alignment, as_json)
 
 
+def _refuse_unused(method: Method, points: Path | None, initial: Path | None) -> None:
+    """Refuse what the method would pass over: its user believes that it counts."""
+    if points is not None and method not in (Method.AUTO, Method.FIDUCIALS):
+        raise AlignmentError(
+            f"the method {method} takes no points",
+            file=points,
+            remedy="use --method fiducials, or leave the points out",
+        )
+    if initial is not None and method not in (Method.AUTO, Method.INTENSITY):
+        raise AlignmentError(
+            f"the method {method} takes no start", file=initial, remedy="use --method intensity, or leave --initial out"
+        )
+
+
 def _mask(path: Path, scan: Any) -> Any:
-    from napari_mpi_track.errors import GridMismatchError
     from napari_mpi_track.readers.organs import read_organs
 
     labels = read_organs(path)
@@ -181,8 +208,9 @@ def apply(
     from napari_mpi_track.registration.alignment import load_alignment
     from napari_mpi_track.registration.resample import resample, resample_organs
     from napari_mpi_track.registration.saved import for_session
-    from napari_mpi_track.writers.scans import write_volume
+    from napari_mpi_track.writers.scans import require_writable, write_volume
 
+    require_writable(out, overwrite, is_labels=labels)
     alignment = load_alignment(transform)
     grid = read_one(onto, fixed_series, fixed_modality, fixed_unit, fixed_spacing_mm).grid
     brought = read_organs(moving) if labels else read_one(moving, series, modality, unit, spacing_mm)
@@ -208,11 +236,10 @@ def chain(
 
     Example: mpi-track chain day0_to_day7.tfm day7_ct_to_mpi.tfm --out day0_to_mpi7.tfm
     """
-    from napari_mpi_track.registration.alignment import load_alignment, save_alignment
+    from napari_mpi_track.registration.alignment import load_alignment, require_saveable, save_alignment
     from napari_mpi_track.registration.saved import chained
-    from napari_mpi_track.writers.whole import require_absent
 
-    require_absent(out, overwrite)
+    require_saveable(out, overwrite)
     whole = chained([(path.name, load_alignment(path)) for path in transforms])
     save_alignment(whole, out, overwrite)
     tell(whole, as_json)

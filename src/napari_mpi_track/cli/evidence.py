@@ -29,6 +29,8 @@ EvidenceFolder = Annotated[
 ]
 FixedSeries = Annotated[int | None, typer.Option("--fixed-series", min=1, help="Number of the volume in FIXED.")]
 FixedModality = Annotated[Modality | None, typer.Option("--fixed-modality", help="What made FIXED.")]
+FixedUnit = Annotated[str | None, typer.Option("--fixed-unit", help="Unit of FIXED, where the file does not say.")]
+FixedSpacing = Annotated[str | None, typer.Option("--fixed-spacing-mm", help="Spacing of FIXED, likewise.")]
 
 
 def check(
@@ -40,8 +42,12 @@ def check(
     evidence: EvidenceFolder = None,
     series: Annotated[int | None, typer.Option("--series", min=1, help="Number of the volume in MOVING.")] = None,
     modality: ModalityOption = None,
+    unit: Annotated[str | None, typer.Option("--unit", help="Unit of MOVING, where the file does not say.")] = None,
+    spacing_mm: Annotated[str | None, typer.Option("--spacing-mm", help="Spacing of MOVING, likewise.")] = None,
     fixed_series: FixedSeries = None,
     fixed_modality: FixedModality = None,
+    fixed_unit: FixedUnit = None,
+    fixed_spacing_mm: FixedSpacing = None,
     as_json: AsJson = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -55,8 +61,8 @@ def check(
     require_landmark_pair(fixed_landmarks, moving_landmarks)
     require_evidence_absent(evidence, overwrite)
     known = load_alignment(transform)
-    fixed_scan = read_one(fixed, fixed_series, fixed_modality, None, None)
-    moving_scan = read_one(moving, series, modality, None, None)
+    fixed_scan = read_one(fixed, fixed_series, fixed_modality, fixed_unit, fixed_spacing_mm)
+    moving_scan = read_one(moving, series, modality, unit, spacing_mm)
     way = known.moving_from_fixed.between(fixed_scan.grid.frame, moving_scan.grid.frame)
     alignment = checked(replace(known, moving_from_fixed=way), fixed_scan, moving_scan)
     alignment = with_landmarks(alignment, fixed_landmarks, moving_landmarks)

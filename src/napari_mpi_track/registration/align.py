@@ -129,6 +129,13 @@ def align(
         raise AlignmentError("an alignment starts from a rigid or affine transform, not from a deformed one")
     if fixed_mask is not None and np.shape(fixed_mask) != fixed.grid.shape:
         raise GridMismatchError(f"the mask has shape {np.shape(fixed_mask)}, the fixed scan {fixed.grid.shape}")
+    if fixed_mask is not None and not np.any(fixed_mask):
+        raise AlignmentError("the mask of the fixed scan is empty", remedy="leave it out, or give another")
+    if seed < 0:
+        raise AlignmentError(f"a seed is 0 or more, got {seed}")
+    for volume in (fixed, moving):
+        if not np.isfinite(volume.voxels).any():
+            raise AlignmentError("the scan holds no finite voxel", file=volume.file, remedy="export it again")
     chosen = _chosen(method, fixed, moving, fixed_points, moving_points)
     if marker_size_mm is not None and (chosen != "fiducials" or fixed.is_projection or moving.is_projection):
         raise AlignmentError(

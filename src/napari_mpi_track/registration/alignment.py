@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_mpi_track.errors import AlignmentError, OutputExistsError
+from napari_mpi_track.errors import AlignmentError
 from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
@@ -268,18 +268,24 @@ def save_alignment(alignment: Alignment, path: str | Path, overwrite: bool = Fal
 
     target = Path(path)
     beside = target.with_suffix(".json")
-    if target.suffix not in (".tfm", ".txt", ".h5"):
-        raise AlignmentError(
-            "a transform is written as .tfm, .txt or .h5", file=target, remedy="give a path that ends in .tfm"
-        )
-    for file in (target, beside):
-        if file.exists() and not overwrite:
-            raise OutputExistsError("the output is there already", file=file, remedy="use --overwrite")
+    require_saveable(target, overwrite)
     text = json.dumps(_as_json(alignment, target.name), indent=2, allow_nan=False) + "\n"
     with whole_file(beside, overwrite) as temporary:
         Path(temporary).write_text(text, encoding="utf-8")
     with whole_file(target, overwrite) as temporary:
         write_itk_transform(alignment.moving_from_fixed, Path(temporary))
+
+
+def require_saveable(path: Path, overwrite: bool) -> None:
+    """Refuse, before any work, a file that an alignment could not be written to, or its ``.json`` beside it."""
+    from napari_mpi_track.writers.whole import require_absent
+
+    if path.suffix not in (".tfm", ".txt", ".h5"):
+        raise AlignmentError(
+            "a transform is written as .tfm, .txt or .h5", file=path, remedy="give a path that ends in .tfm"
+        )
+    for file in (path, path.with_suffix(".json")):
+        require_absent(file, overwrite)
 
 
 def _as_json(alignment: Alignment, transform_name: str) -> dict[str, Any]:

@@ -45,14 +45,7 @@ def write_volume(scan: Volume | OrganLabels, path: str | Path, *, overwrite: boo
     """
     path = Path(path)
     ending = suffix_of(path)
-    if ending not in (".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".mha", ".mhd"):
-        raise MpiTrackError(
-            f"volumes are not written as {ending or 'a file without ending'}",
-            file=path,
-            remedy="end its name in .nii, .nii.gz, .nrrd, .mha or .mhd (.seg.nrrd for labels)",
-        )
-    if ending == ".seg.nrrd" and not isinstance(scan, OrganLabels):
-        raise MpiTrackError("a segmentation (.seg.nrrd) holds organ labels, not a scan", file=path, remedy="use .nrrd")
+    require_writable(path, overwrite, is_labels=isinstance(scan, OrganLabels))
     if ending == ".mhd":
         _write_pair(scan, path, overwrite)
         return
@@ -61,6 +54,20 @@ def write_volume(scan: Volume | OrganLabels, path: str | Path, *, overwrite: boo
             _write_nifti(scan, temporary, is_packed=ending == ".nii.gz")
         else:
             _write_itk(scan, temporary, is_segmentation=ending == ".seg.nrrd")
+
+
+def require_writable(path: Path, overwrite: bool, *, is_labels: bool = False) -> None:
+    """Refuse, before any work, a file that a scan (or organ labels) could not be written to."""
+    ending = suffix_of(path)
+    if ending not in (".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".mha", ".mhd"):
+        raise MpiTrackError(
+            f"volumes are not written as {ending or 'a file without ending'}",
+            file=path,
+            remedy="end its name in .nii, .nii.gz, .nrrd, .mha or .mhd (.seg.nrrd for labels)",
+        )
+    if ending == ".seg.nrrd" and not is_labels:
+        raise MpiTrackError("a segmentation (.seg.nrrd) holds organ labels, not a scan", file=path, remedy="use .nrrd")
+    require_absent(path, overwrite)
 
 
 def _storable(voxels: NDArray[Any]) -> NDArray[Any]:
