@@ -72,12 +72,13 @@ def test_otsu_parts_two_classes_where_itk_does() -> None:
 
 @pytest.mark.parametrize("modality", [Modality.PET, Modality.SPECT])
 @pytest.mark.parametrize("noise_sd", [1.0, 0.0])
-def test_the_body_of_an_emission_scan_is_found_around_the_organs_that_outshine_it(modality, noise_sd):
+@pytest.mark.parametrize("brightness", [1.5, 20.0, 100.0])
+def test_the_body_of_an_emission_scan_is_found_dim_around_lit_organs_or_all_lit(modality, noise_sd, brightness):
     index = np.stack(np.indices((80, 50, 46)), axis=-1)
     body = np.sum(((index - [40, 25, 23]) / [30, 15, 14]) ** 2, axis=-1) < 1
     bladder = np.sum(((index - [18, 25, 23]) / 4.0) ** 2, axis=-1) < 1
     liver = np.sum(((index - [45, 27, 20]) / 7.0) ** 2, axis=-1) < 1
-    scan = 1.5 * body + 400.0 * bladder + 60.0 * liver
+    scan = brightness * body + 400.0 * bladder + 60.0 * liver
     scan = ndimage.gaussian_filter(scan, 1.0) + np.random.default_rng(0).normal(0, 1, scan.shape) * noise_sd
     volume = Volume(scan.astype(np.float32), Grid.from_spacing(scan.shape, 0.8), modality)
     found = find_body(volume)

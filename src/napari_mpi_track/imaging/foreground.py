@@ -17,6 +17,10 @@ _AIR_BELOW_HU = -300.0
 # Of the body in PET and SPECT, in voxels and in SDs of the background.
 _EMISSION_BLUR_VOXELS = 2.5
 _CLOSED_VOXELS = 4
+# How far the blur carries what shines, and what part of all that stands out of the noise has to lie beyond for there
+# to be a dimmer body around it: 0.44 or more in mice with labelled cells, 0.08 at most with FDG.
+_EMISSION_REACH_VOXELS = 6
+_LEAST_DIM = 0.2
 _SURELY_LIT_SD = 5.0
 _ABOVE_NOISE_SD = 3.0
 
@@ -25,9 +29,11 @@ def find_body(volume: Volume) -> NDArray[np.bool_]:
     """Return where the body is, shape as ``volume.grid.shape``: the largest bright piece, its holes filled.
 
     In a CT in Hounsfield units everything above -300 HU, in MR and the like everything above Otsu's threshold of the
-    square roots (which keeps dim tissue), found on block averages of the scan. In PET and SPECT, whose organs outshine
-    the body a hundred times, what stands out of the blurred background: of simulated mice with labelled cells it is
-    the body to a Dice overlap of 0.6 to 0.8 (0.2 by Otsu's threshold), and its middle to 3 mm.
+    square roots (which keeps dim tissue), found on block averages of the scan. In PET and SPECT that threshold holds
+    where all of the body shines (FDG: Dice overlap 0.89 to 0.90 in simulated mice). Where organs outshine it a hundred
+    times, something stands out of the noise far beyond what is above the threshold; the body is then what stands out
+    of the blurred background: of simulated mice with labelled cells to a Dice overlap of 0.6 to 0.8 (0.2 by the
+    threshold), and its middle to 3 mm.
 
     Raises
     ------
@@ -43,7 +49,7 @@ def find_body(volume: Volume) -> NDArray[np.bool_]:
     steps = block_steps(volume.grid, _MOST_VOXELS)
     coarse = block_average(_filled(volume), steps)
     if volume.modality in (Modality.PET, Modality.SPECT):
-        body = _dim_body(volume, coarse)
+        body = _emission_body(volume, coarse)
     else:
         body = _largest_piece(coarse > _threshold(volume, coarse))
     if not body.any():
@@ -144,11 +150,10 @@ def _threshold(volume: Volume, coarse: NDArray[np.float32]) -> float:
     return low + otsu_threshold(roots) ** 2
 
 
-def _dim_body(volume: Volume, coarse: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return the body of an emission scan: blurred, so that what little each voxel holds adds up, above the noise."""
-    low, high = float(coarse.min()), float(coarse.max())
-    if not high > low:
-        raise MeasurementError("the scan is constant: it shows no body", file=volume.file, remedy="check the file")
+def _emission_body(volume: Volume, coarse: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return the body of an emission scan: what shines where all of it does (FDG), else what stands out of noise."""
+    threshold = _threshold(volume, coarse)
+    high = float(coarse.max())
     background, sd = mode_and_spread_below(coarse.astype(np.float64))
     # A lit organ's blur would reach far beyond the body, so it counts for no more than what is surely not noise.
     ceiling = background + (_SURELY_LIT_SD * sd if sd > 0 else 0.01 * (high - background))
@@ -157,6 +162,10 @@ def _dim_body(volume: Volume, coarse: NDArray[np.float32]) -> NDArray[np.bool_]:
     lit = _largest_piece(blurred > around + max(_ABOVE_NOISE_SD * spread, 0.05 * (ceiling - background)))
     if not lit.any():
         return lit
+    shining = _largest_piece(coarse > threshold)
+    around_it = ndimage.binary_dilation(shining, iterations=_EMISSION_REACH_VOXELS)
+    if threshold > ceiling and np.count_nonzero(lit & ~around_it) < _LEAST_DIM * np.count_nonzero(lit):
+        return shining
     # The blur of a bright body reaches beyond it; its outline is where half of it has gone.
     outline = around + 0.5 * (float(np.median(blurred[lit])) - around)
     margin = _CLOSED_VOXELS
