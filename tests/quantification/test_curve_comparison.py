@@ -36,6 +36,33 @@ def test_the_test_of_equal_slopes_is_the_analysis_of_covariance_of_statsmodels()
     assert found.degrees_of_freedom == full.df_resid
 
 
+def test_weighted_curves_are_tested_as_statsmodels_tests_them_with_the_same_weights():
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(7)
+    first, second = (curve(rng, slope, relative=0.02, weights=w) for slope, w in ((1.0, "auto"), (0.99, "1/x2")))
+    found = compare_curves(first, second).equal_slopes
+    x, y = np.concatenate([first.x, second.x]), np.concatenate([first.signal, second.signal])
+    of_auto, of_x = first.variance_model, second.variance_model
+    fitted = first.intercept + first.slope * first.x
+    variance = [of_auto.sd**2 + (of_auto.relative_sd * fitted) ** 2, (of_x.sd * np.maximum(second.x, 50)) ** 2]
+    is_second = np.repeat([0.0, 1.0], [first.x.size, second.x.size])
+    design = np.column_stack([np.ones_like(x), x, is_second, is_second * x])
+    weights = 1 / np.concatenate(variance)
+    full = sm.WLS(y, design, weights=weights).fit()
+    ratio, p, _ = full.compare_f_test(sm.WLS(y, design[:, :3], weights=weights).fit())
+    np.testing.assert_allclose(found.f_ratio, ratio, rtol=1e-8)
+    np.testing.assert_allclose(found.p_value, p, rtol=1e-8)
+
+
+def test_equal_slopes_under_growing_scatter_are_refuted_in_five_of_a_hundred():
+    rng = np.random.default_rng(8)
+    pairs = ([curve(rng, 1.0, scatter=1.0, relative=0.03, weights="auto") for _ in range(2)] for _ in range(120))
+    p = np.array([compare_curves(*pair).equal_slopes.p_value for pair in pairs])
+    # 120 draws of 6.5 % (1,500 draws), SD 2.2 %; without weights it was 38 %.
+    assert (p < 0.05).mean() <= 0.13
+
+
 def test_equal_slopes_are_refuted_in_five_of_a_hundred():
     rng = np.random.default_rng(2)
     p = np.array(
