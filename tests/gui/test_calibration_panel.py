@@ -124,6 +124,23 @@ def test_columns_are_found_by_name_and_can_be_chosen_otherwise(panel: Calibratio
     assert not choice.isHidden()
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "cells per tube\tsignal",
+        '"cells\nin vial"\ttotal per well',
+        "No. of cells\tSD of cells\tmean signal",
+        "cells\tmax",
+    ],
+)
+def test_amounts_and_signals_are_told_apart_by_the_names_people_give(panel: CalibrationPanel, header: str) -> None:
+    spare = ["7"] * header.count("SD")
+    rows = "".join("\t".join([f"{x:g}", *spare, str(s)]) + "\n" for x, s in zip(X, SIGNAL, strict=True))
+    panel.paste(f"{header}\n{rows}")
+    np.testing.assert_array_equal(curve(panel).x, X)
+    np.testing.assert_array_equal(curve(panel).signal, SIGNAL)
+
+
 def test_a_column_pasted_at_the_cursor_goes_where_the_cursor_is(panel: CalibrationPanel) -> None:
     table = panel.contents.table
     panel.paste("\n".join(f"{x:g}" for x in X))

@@ -64,3 +64,8 @@ def test_what_is_no_table_says_so_with_its_file(tmp_path: Path) -> None:
     for text in ("", "names\tonly\n", '"open\t1\n'):
         with pytest.raises(TableError):
             parse_table(text)
+
+
+def test_a_typographic_minus_is_a_minus():
+    assert to_number("\u22121,5") == -1.5
+    assert parse_table("cells\tsignal\n0\t\u22121.5\n").numbers() == (("0", "-1.5"),)

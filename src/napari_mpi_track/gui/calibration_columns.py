@@ -14,6 +14,10 @@ _SIGNAL = re.compile(r"signal|total|max|sum|intens|mpi|a\.?u\.?", re.IGNORECASE)
 _NEITHER = re.compile(
     r"sample|name|^id|vial|well|tube|replic|^rep|^no|^#|volume|dilution|sd$|sem$|error|comment|date", re.IGNORECASE
 )
+# What a name that speaks of cells, iron or signal is not of: a spread, a concentration, a part.
+_OF_THESE = re.compile(
+    r"replic|volume|dilution|conc|(^|[^a-z])(sd|sem|se|cv)$|error|comment|date|viab|%|percent|/ ?[uµμm]l", re.IGNORECASE
+)
 _UNITS = (
     (re.compile(r"(^|[^a-z])[uµμ]g([^a-z]|$)", re.IGNORECASE), "µg iron"),
     (re.compile(r"(^|[^a-z])pg([^a-z]|$)", re.IGNORECASE), "pg iron"),
@@ -81,7 +85,7 @@ def choose_columns(table: PastedTable, x_quantity: str) -> Columns:
         return Columns(table, 0, tuple(range(1, width)), table.decimal_mark)
     numeric = [at for at in range(width) if _is_numeric(table.rows, at)]
     wanted, other = (_CELLS, _IRON) if x_quantity == "cells" else (_IRON, _CELLS)
-    plain = [at for at in numeric if not _NEITHER.search(names[at])]
+    plain = [at for at in numeric if not _is_neither(names[at])]
     amounts = [at for pattern in (wanted, other) for at in plain if pattern.search(names[at])]
     x = next(iter([*[at for at in amounts if not _SIGNAL.search(names[at])], *amounts, *plain, 0]))
     signals = [at for at in plain if at != x and _SIGNAL.search(names[at])]
@@ -127,6 +131,12 @@ def tidy(rows: Sequence[Sequence[str]]) -> Rows:
     while kept and not kept[-1]:
         kept.pop()
     return tuple(kept)
+
+
+def _is_neither(name: str) -> bool:
+    """Return whether a column is neither amount nor signal: "tube" is not, "cells per tube" and "No. of cells" are."""
+    is_named = any(pattern.search(name) for pattern in (_CELLS, _IRON, _SIGNAL))
+    return bool((_OF_THESE if is_named else _NEITHER).search(name))
 
 
 def _is_numeric(rows: Rows, at: int) -> bool:

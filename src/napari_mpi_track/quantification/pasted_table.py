@@ -78,7 +78,7 @@ def parse_table(text: str, *, is_one_column: bool = False) -> PastedTable:
     body = tuple(rows[1:] if header else rows)
     if not body:
         raise TableError("there are names in the table and no numbers", remedy="take the rows with the numbers too")
-    mark, guessed = _decimal_mark([_GROUPING.sub("", cell) for row in body for cell in row])
+    mark, guessed = _decimal_mark([_bare(cell) for row in body for cell in row])
     return PastedTable(header, body, mark, guessed)
 
 
@@ -111,7 +111,7 @@ def read_table_file(path: str | Path) -> PastedTable:
 
 def to_number(text: str) -> float | None:
     """Return what a cell says, with a decimal point or a decimal comma; ``None`` if it is no finite number."""
-    bare = _GROUPING.sub("", text)
+    bare = _bare(text)
     if not _NUMBER.fullmatch(bare) or bare.endswith("%"):
         return None
     mark, _ = _decimal_mark([bare])
@@ -157,7 +157,7 @@ def _is_header(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _is_number(cell: str) -> bool:
-    return bool(_NUMBER.fullmatch(_GROUPING.sub("", cell)))
+    return bool(_NUMBER.fullmatch(_bare(cell)))
 
 
 def _decimal_mark(cells: Iterable[str]) -> tuple[DecimalMark, bool]:
@@ -179,8 +179,13 @@ def _decimal_mark(cells: Iterable[str]) -> tuple[DecimalMark, bool]:
     return ".", is_unclear
 
 
+def _bare(cell: str) -> str:
+    """Return a cell without what groups its digits, and with a plain minus sign."""
+    return _GROUPING.sub("", cell).replace("\u2212", "-")
+
+
 def _normal(cell: str, mark: DecimalMark) -> str:
-    bare = _GROUPING.sub("", cell)
+    bare = _bare(cell)
     if not _NUMBER.fullmatch(bare):
         return cell
     grouped = "." if mark == "," else ","
