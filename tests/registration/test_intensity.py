@@ -15,11 +15,14 @@ from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.align import align
 from napari_mpi_track.registration.alignment import Verdict
 from napari_mpi_track.registration.climbing import FREEDOMS, Movements
+from napari_mpi_track.registration.distinctness import Distinctness, distinctness
 from napari_mpi_track.registration.evidence import AlignmentStep
 from napari_mpi_track.registration.pictures import pictured
+from napari_mpi_track.registration.search import FINE, Search, Watch
 from napari_mpi_track.registration.similarity import compared
 from napari_mpi_track.registration.verdict import Finding, Overlap, Rival, judged
 
+CLEAR = Distinctness(0.3, 0.3, 0.3)
 HERE, THERE = posed((3, -5, 8), (1, 0, -2)), posed((8, 4, 12), (-2, 1, 2))
 
 
@@ -154,11 +157,50 @@ def test_a_start_without_overlap_an_empty_mask_and_a_single_slice_are_refused(ct
 
 
 def test_a_second_pose_that_comes_near_makes_an_alignment_doubtful() -> None:
-    found = Finding(0.8, 0.1, 0.8, Rival(0.75, 0.75, 20.0), Overlap(0.95, 0.97), 0.01, 0.3)
+    found = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.75, 0.75, 20.0), CLEAR, Overlap(0.95, 0.97), 0.01, 0.3)
     assert judged(found, False)[0] is Verdict.DOUBTFUL
     assert "hardly to be told apart" in judged(found, False)[1]
-    clear = Finding(0.8, 0.1, 0.8, Rival(0.3, 0.3, 20.0), Overlap(0.95, 0.97), 0.01, 0.3)
+    clear = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.3, 0.3, 20.0), CLEAR, Overlap(0.95, 0.97), 0.01, 0.3)
     assert judged(clear, False)[0] is Verdict.GOOD
+
+
+def test_only_another_pose_that_tells_more_speaks_against_one() -> None:
+    for moved_mm, verdict in ((5.0, Verdict.DOUBTFUL), (0.01, Verdict.GOOD)):
+        found = Finding(0.8, 0.81, moved_mm, 0.8, Rival(0.3, 0.3, 20.0), CLEAR, Overlap(0.95, 0.97), 0.01, 0.3)
+        assert judged(found, False)[0] is verdict
+
+
+@pytest.mark.parametrize("vague", [Distinctness(0.7, 0.3, 0.3), Distinctness(0.3, 0.9, 0.3), Distinctness(0.3, 0.3, 1.0)])
+def test_a_pose_that_does_not_stand_out_inside_the_body_is_doubtful(vague: Distinctness) -> None:
+    found = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.3, 0.3, 20.0), vague, Overlap(0.95, 0.97), 0.01, 0.3)
+    assert judged(found, False)[0] is Verdict.DOUBTFUL
+
+
+def test_a_pose_stands_out_where_it_is_right_and_not_where_the_body_lies_the_other_way_round(
+    ct: Volume, mr: Volume
+) -> None:
+    search = Search(pictured(ct, "fixed"), pictured(mr, "moving"), False, 0, HERE.map((0, 0, 0)), 21.0, Watch())
+    whole, inside = search.at(FINE), search.inside_at(FINE)
+    right = THERE.target_from_source @ HERE.inverse().target_from_source
+    flipped = right @ (HERE @ posed((0, 180, 0), (0, 0, 0)) @ HERE.inverse()).target_from_source
+    stands, lies = (distinctness(whole, inside, search.rigid, m, []) for m in (right, flipped))
+    assert stands.beside < 0.45
+    assert stands.beside_inside < 0.5
+    assert lies.beside_inside > 0.8
+    assert distinctness(whole, inside, search.rigid, flipped, [right]).rival_inside > 1.5
+
+
+def test_a_bed_that_one_scan_alone_shows_is_left_out(ct: Volume) -> None:
+    other = animal(Modality.CT, THERE, 0.8, 3, "other")
+    z, y, x = np.indices(ct.grid.shape)
+    points = HERE.inverse().map(ct.grid.lps_from(np.stack([z, y, x], axis=-1)))
+    # A plate that the belly lies on.
+    plate = (np.abs(points[..., 1] - 10.0) < 1.5) & (np.abs(points[..., 0]) < 15)
+    voxels = ct.voxels.copy()
+    voxels[plate & (voxels < -300)] = 100
+    found = align(ct.with_voxels(voxels), other, method="intensity", effort="fast")
+    # A fortieth of a voxel, as without a bed.
+    assert error_mm(found.moving_from_fixed, HERE, THERE) < 0.02
 
 
 def test_a_body_without_features_is_never_called_well_aligned() -> None:

@@ -227,18 +227,24 @@ def _weighed(
     fine: Comparison,
     best: Top,
     error: MeasuredError | None,
-    second: Rival | None,
+    rivals: list[Matrix],
     wish: _Wish,
 ) -> Alignment:
     """Return the alignment with its error, its verdict and all that speaks for it."""
     matrix = best.matrix
     likeness = fine.likeness(matrix)
     overlap = body_overlap(search.fixed, search.moving, matrix)
+    second = None
+    if rivals:
+        next_best = fine.likeness(rivals[0])
+        second = Rival(next_best.metric, next_best.information, search.apart(rivals[0], matrix))
     finding = Finding(
         metric=fine.metric(matrix),
         before=fine.metric(wish.start),
+        moved_mm=search.apart(matrix, wish.start),
         information=likeness.information,
         second=second,
+        distinct=distinctness(fine, search.inside_at(wish.levels[0]), search.rigid, matrix, rivals),
         overlap=overlap,
         error_mm=None if error is None else error.at_centre_mm,
         voxel_mm=search.voxel_mm,
