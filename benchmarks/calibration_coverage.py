@@ -59,10 +59,10 @@ def coverage(weights, scatter, curves, seed):
     for _ in range(curves):
         calibration = fit_calibration(LEVELS, measured(rng, LEVELS, scatter), kind="in-cells", weights=weights)
         for m, covered in inside.items():
-            found = count_cells(measured(rng, TRUTHS, scatter, m), calibration, replicates=m)
-            covered += (found.low <= TRUTHS) & (found.high >= TRUTHS)
-            blank = count_cells(measured(rng, 0.0, scatter, m), calibration, replicates=m)
-            positives[m] += "below_detection" not in blank.flag[()]
+            samples, blank = measured(rng, TRUTHS, scatter, m), measured(rng, 0.0, scatter, m)
+            found = count_cells(np.append(samples, blank), calibration, replicates=m)
+            covered += (found.low[:-1] <= TRUTHS) & (found.high[:-1] >= TRUTHS)
+            positives[m] += "below_detection" not in found.flag[-1]
     return {m: covered / curves for m, covered in inside.items()}, {m: n / curves for m, n in positives.items()}
 
 

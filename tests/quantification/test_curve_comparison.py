@@ -57,10 +57,10 @@ def test_weighted_curves_are_tested_as_statsmodels_tests_them_with_the_same_weig
 
 def test_equal_slopes_under_growing_scatter_are_refuted_in_five_of_a_hundred():
     rng = np.random.default_rng(8)
-    pairs = ([curve(rng, 1.0, scatter=1.0, relative=0.03, weights="auto") for _ in range(2)] for _ in range(120))
+    pairs = ([curve(rng, 1.0, scatter=1.0, relative=0.03, weights="auto") for _ in range(2)] for _ in range(60))
     p = np.array([compare_curves(*pair).equal_slopes.p_value for pair in pairs])
-    # 120 draws of 6.5 % (1,500 draws), SD 2.2 %; without weights it was 38 %.
-    assert (p < 0.05).mean() <= 0.13
+    # 60 draws of 6.5 % (1,500 draws), SD 3.2 %; without weights it was 38 %.
+    assert (p < 0.05).mean() <= 0.17
 
 
 def test_equal_slopes_are_refuted_in_five_of_a_hundred():
