@@ -41,8 +41,8 @@ def main():
             told.append([*covered, *(test.p_value < 0.05 for test in tests)])
         over_range, slopes, ancova, own = 100 * np.mean(told, axis=0)
         print(
-            f"{way[0]:5s} scatter {way[1]:g} and {100 * way[2]:g} % of signal: coverage over the range {over_range:.1f} %,"
-            f" of slopes {slopes:.1f} %; equal slopes refuted by ANCOVA {ancova:.1f} %, by own scatter {own:.1f} %"
+            f"{way[0]:5s} scatter {way[1]:g} and {100 * way[2]:g} % of signal: range covered in {over_range:.1f} %,"
+            f" slopes in {slopes:.1f} %; equal slopes refuted by ANCOVA {ancova:.1f} %, by own scatter {own:.1f} %"
             f" ({time.process_time() - started:.0f} s of the processor)",
             flush=True,
         )
