@@ -23,7 +23,13 @@ from napari_mpi_track.gui.alignment_draft import (
     with_result,
     with_settings,
 )
-from napari_mpi_track.gui.alignment_files import accept_in_study, brought_layer, line_for_study, write_in_study_file
+from napari_mpi_track.gui.alignment_files import (
+    accept_in_study,
+    brought_layer,
+    held_by,
+    line_for_study,
+    write_in_study_file,
+)
 from napari_mpi_track.gui.alignment_pairs import (
     fit_of,
     next_side,
@@ -274,12 +280,12 @@ def test_points_follow_a_deformation_back_and_labels_say_that_they_cannot(bent: 
     )
     truth = np.array([[1.0, 2.0, 3.0], [-4.0, 5.0, -6.0]])
     content, settings, kind = points_layer(Points(["a", "b"], bent.map(truth)))
-    positions, _, _ = brought_layer(Layer.create(content, settings, kind), bent, fixed, "fixed")
+    positions, _, _ = brought_layer(held_by(Layer.create(content, settings, kind)), bent, fixed, "fixed")
     np.testing.assert_allclose(positions[:, ::-1], truth, atol=1e-5)
     organs = OrganLabels(np.ones((4, 4, 4), dtype=np.uint8), Grid.from_spacing((4, 4, 4), 1.0), {1: "liver"})
     content, settings, kind = organ_layer(organs)
     with pytest.raises(AlignmentError, match="inverse"):
-        brought_layer(Layer.create(content, settings, kind), bent, fixed, "moving")
+        brought_layer(held_by(Layer.create(content, settings, kind)), bent, fixed, "moving")
 
 
 def test_where_the_upper_scan_is_dark_the_lower_one_is_seen_unchanged() -> None:

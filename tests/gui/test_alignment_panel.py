@@ -428,7 +428,7 @@ def test_a_running_alignment_is_seen_and_cancelled_at_once(
     both.contents.run_button.click()
     assert not both.contents.run_button.isEnabled()
     qtbot.waitUntil(lambda: len(both.contents.curve.trace) == 20, timeout=10_000)
-    assert "after 20 steps" in both.contents.curve.in_words()
+    assert "20 steps in all" in both.contents.curve.in_words()
     np.testing.assert_allclose(both.views.look.pose.target_from_source[0, 3], 11.0)
     both.contents.work.cancel.click()
     # Ready again although the thread has not come back.
@@ -439,6 +439,27 @@ def test_a_running_alignment_is_seen_and_cancelled_at_once(
     np.testing.assert_array_equal(both.views.look.pose.target_from_source, before.pose.target_from_source)
     let_go.set()
     qtbot.waitUntil(ended.is_set, timeout=10_000)
+
+
+def test_the_curve_of_a_stage_never_tells_of_another_ones_samples(panel: AlignPanel) -> None:
+    curve = panel.contents.curve
+    curve.show_trace([("level 1", 0.4), ("level 1", 0.45), ("level 2", 0.3), ("level 2", 0.31)])
+    assert curve.stages == [("level 1", [0.4, 0.45]), ("level 2", [0.3, 0.31])]
+    # Of finer images less is explained: that is no loss.
+    assert "level 2: more alike from 0.3000 to 0.3100" in curve.in_words()
+    image = curve.grab().toImage()
+    ends = []
+    for colour in ("#0072b2", "#d55e00"):
+        found = [
+            (x, y)
+            for x in range(image.width())
+            for y in range(image.height())
+            if image.pixelColor(x, y).name() == colour
+        ]
+        ends.append((max(found), min(found)))
+    # Each rises on its own scale from its left end to its right one.
+    for (_, right), (_, left) in ends:
+        assert right < left
 
 
 def test_markers_are_found_and_fill_the_table(
@@ -480,12 +501,14 @@ def test_a_transform_is_saved_and_loaded(paired: AlignPanel, tmp_path: Path, tas
     paired.contents.save_button.chosen.emit(str(path))
     assert path.with_suffix(".json").is_file()
     paired.contents.picture_button.chosen.emit(str(tmp_path / "fit.png"))
+    tasks_end()
     assert (tmp_path / "fit.png").read_bytes().startswith(b"\x89PNG")
     read = load_alignment(path)
     np.testing.assert_array_equal(read.moving_from_fixed.target_from_source, found.moving_from_fixed.target_from_source)
     paired.contents.position.acts["centre"].click()
     assert draft(paired).found is None
     paired.contents.load_button.chosen.emit(str(path))
+    tasks_end()
     np.testing.assert_array_equal(draft(paired).pose.target_from_source, found.moving_from_fixed.target_from_source)
     assert "good" in card(paired)
 
@@ -503,6 +526,7 @@ def test_labels_and_points_come_along_as_new_layers(
         QApplication.processEvents()
         box.setCurrentIndex(box.findData(name))
         paired.contents.bring_button.click()
+        tasks_end()
     brought = viewer.layers["organs on MPI (aligned)"]
     assert brought.data.shape == ANATOMY.shape
     centre = ANATOMY.lps_from(np.argwhere(brought.data == 1).mean(axis=0))
@@ -513,6 +537,7 @@ def test_labels_and_points_come_along_as_new_layers(
     box.setCurrentIndex(box.findData("CT m01 day 0"))
     paired.contents.onto_box.setCurrentIndex(1)
     paired.contents.bring_button.click()
+    tasks_end()
     assert viewer.layers["CT m01 day 0 (aligned)"].data.shape == TRACER.shape
 
 
@@ -578,6 +603,14 @@ def test_the_aligned_layer_is_drawn_on_the_spot_and_the_views_stand_beneath(
     centre = np.asarray(window.scene.camera.center)[-2:]
     seen = centre + (bright.mean(axis=0) - (np.array(pixels.shape[:2]) - 1) / 2) / window.scene.camera.zoom
     np.testing.assert_allclose(seen, SPOT_MM[[1, 0]], atol=0.6)  # half an MPI voxel
+    # Closed by its own button, it stays closed, whatever changes, until it is asked for again.
+    panel.dock._dock.destroyOnClose()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    panel.undo.click()
+    assert not panel.views.isVisible()
+    panel.contents.hand.click()
+    QApplication.processEvents()
+    assert panel.views.isVisible()
     panel.hide()
     assert not panel.views.isVisible()
     assert "Align: three views" in window.window.dock_widgets

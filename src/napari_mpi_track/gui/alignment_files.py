@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_mpi_track.errors import AlignmentError, MpiTrackError, StudyFileError, TableError
 from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Side
 from napari_mpi_track.gui.alignment_scans import ALIGNED_KEY, DayOfStudy, in_mm
@@ -42,8 +44,14 @@ def aligned_layer(scan: Volume, name: str, moving_from_fixed: Transform, fixed: 
     return _marked(scan_layer_onto(scan, moving_from_fixed, fixed.grid, f"{name} (aligned)"))
 
 
-def brought_layer(layer: Any, moving_from_fixed: Transform, onto: Volume, side: Side) -> LayerTuple:
-    """Return a new layer with what another one shows, brought onto the scan ``onto``, which is the ``side`` scan.
+def held_by(layer: Any) -> LayerTuple:
+    """Return what a layer holds now, to be worked on off the window's thread: painting goes on meanwhile."""
+    content, settings, kind = in_mm(layer)
+    return content if kind == "image" else np.array(content), settings, kind
+
+
+def brought_layer(layer: LayerTuple, moving_from_fixed: Transform, onto: Volume, side: Side) -> LayerTuple:
+    """Return a new layer with what another one holds, brought onto the scan ``onto``, which is the ``side`` scan.
 
     Scans and labels are resampled on its grid, points are moved.
 
@@ -52,8 +60,8 @@ def brought_layer(layer: Any, moving_from_fixed: Transform, onto: Volume, side: 
     AlignmentError
         If the transform has no way back and one is needed.
     """
-    content, settings, kind = in_mm(layer)
-    name = f"{layer.name} (aligned)"
+    content, settings, kind = layer
+    name = f"{settings['name']} (aligned)"
     here = onto.grid
     if kind == "points":
         points = points_from_layer(content, settings)

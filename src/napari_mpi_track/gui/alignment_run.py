@@ -3,6 +3,8 @@
 import threading
 from dataclasses import replace
 
+# Loaded with the panel: half a second in which no window answers is not for the midst of an alignment.
+import matplotlib.backends.backend_agg  # noqa: F401
 import numpy as np
 
 from napari_mpi_track.errors import AlignmentError, MpiTrackError
@@ -115,10 +117,18 @@ def with_picture(alignment: Alignment, draft: AlignmentDraft) -> Found:
     return Found(alignment, picture)
 
 
-def picture_png(picture: AlignmentPicture, kind: str | None) -> bytes:
-    """Return one kind of picture of an alignment as PNG, or all of them side by side."""
-    figure = evidence_figure(picture) if kind is None else comparison_figure(picture, kind)  # type: ignore[arg-type]
-    return figure_bytes(figure, "png")
+def all_pictures_png(picture: AlignmentPicture) -> bytes:
+    """Return every kind of picture of an alignment side by side, as PNG."""
+    return figure_bytes(evidence_figure(picture), "png")
+
+
+def picture_png(picture: AlignmentPicture, kind: str, wide_px: int) -> bytes:
+    """Return one kind of picture of an alignment as PNG, no more pixels wide than are looked at.
+
+    Packing a PNG keeps the window waiting: for a whole page of a report it would be felt.
+    """
+    figure = comparison_figure(picture, kind)  # type: ignore[arg-type]
+    return figure_bytes(figure, "png", dots_per_inch=round(wide_px / figure.get_figwidth()))
 
 
 def joined(alignment: Alignment, draft: AlignmentDraft) -> Alignment:

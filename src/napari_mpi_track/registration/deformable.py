@@ -98,8 +98,9 @@ def align_deformable(
         if number:
             lattice, coefficients = found.lattice.halved(found.coefficients)
             found = _Fit(pair.warp(lattice, voxels), lattice, coefficients)
-        watch.at(0.1 + 0.2 * number, f"deforming, step {number + 1} of {len(_LEVELS)}")
-        found = found.refined(pair.telling(found.lattice, trace), _MOST_STEPS)
+        doing = f"deforming, level {number + 1} of {len(_LEVELS)}"
+        watch.at(0.1 + 0.2 * number, doing)
+        found = found.refined(pair.telling(doing, found.lattice, trace), _MOST_STEPS)
     watch.at(0.7, "measuring the error")
     halves = found.halves(seed, watch)
     before, after = found.warp.alike(found.lattice.zeros()), found.warp.alike(found.coefficients)
@@ -167,14 +168,14 @@ class _Pair:
             here, grid, where, there, index_from_fixed, lattice.control, lattice.bending(), stiffness, likeness
         )
 
-    def telling(self, lattice: Lattice, trace: list[float]) -> Callable[[Coefficients, float], None]:
-        """Return what hears of every step of a fit: it keeps the metric, passes the step on, and stops when asked."""
+    def telling(self, stage: str, lattice: Lattice, trace: list[float]) -> Callable[[Coefficients, float], None]:
+        """Return what hears of every step of a stage: it keeps the metric, passes the step on, and stops when asked."""
 
         def tell(coefficients: Coefficients, metric: float) -> None:
             trace.append(metric)
             if self.watch.on_step is not None:
                 transform = replace(self.start, deformation=lattice.deformation(coefficients))
-                self.watch.on_step(AlignmentStep("deforming", metric, transform))
+                self.watch.on_step(AlignmentStep(stage, metric, transform))
             self.watch.stop_if_asked()
 
         return tell

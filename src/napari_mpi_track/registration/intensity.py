@@ -212,9 +212,11 @@ def _finished(search: Search, best: Top, movements: Movements, levels: tuple[Lev
     # Stretches may lie further than the fine level's reach from the rigid pose.
     climbs = [] if movements.model == "rigid" else [MEDIUM, levels[0]]
     last, trace = search.at(levels[0]), best.trace
-    for number, level in enumerate([*climbs, *levels[1:]]):
-        search.watch.at(0.75 + 0.05 * number, "refining on finer images")
-        stage = search.watch.stepped("refining on finer images")
+    rest = [*climbs, *levels[1:]]
+    for number, level in enumerate(rest):
+        doing = f"refining on finer images, {number + 1} of {len(rest)}"
+        search.watch.at(0.75 + 0.05 * number, doing)
+        stage = search.watch.stepped(doing)
         last = search.at(level)
         step = 0.003 if level is FINEST else 0.01
         best = climb(last, best.matrix, movements, step * search.radius, most_steps=60, on_step=stage)

@@ -93,6 +93,9 @@ class AlignBody(QWidget):
         self.run_button.setEnabled(not reason)
         self.why_not.setText(escape(reason))
         self.why_not.setVisible(bool(reason))
+        alone = (self.points_part.markers_button, self.accept_hand, self.load_button, self.picture_button)
+        for asking in alone:
+            asking.setEnabled(not is_working)
         self.form.show_settings(draft.settings)
         self.points_part.show_points(draft, fit)
         if fixed is not None and moving is not None:

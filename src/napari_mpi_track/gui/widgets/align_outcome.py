@@ -1,30 +1,32 @@
 """What becomes of a result in the panel *Align*: looked at, accepted, written into the study, saved, loaded."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from napari_mpi_track.errors import AlignmentError, MeasurementError
-from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Place, with_result
+from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Found, Place, with_result
 from napari_mpi_track.gui.alignment_files import (
     accept_in_study,
     line_for_study,
     write_in_study_file,
 )
-from napari_mpi_track.gui.alignment_run import by_hand, joined, picture_png, with_picture
+from napari_mpi_track.gui.alignment_run import all_pictures_png, by_hand, joined, picture_png, with_picture
 from napari_mpi_track.gui.alignment_scans import DayOfStudy, day_of
 from napari_mpi_track.gui.session import Session
 from napari_mpi_track.gui.tasks import Task
 from napari_mpi_track.gui.widgets.align_body import AlignBody
+from napari_mpi_track.gui.widgets.alignment_card import DRAWN_PX
 from napari_mpi_track.imaging.foreground import body_centre_mm, find_body
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.registration.alignment import load_alignment, save_alignment
+from napari_mpi_track.registration.alignment import Alignment, load_alignment, save_alignment
 
 
 class Outcome:
-    """Joins the result card and the buttons about it to the session."""
+    """Joins the result card and the buttons about it to the session; ``watch`` starts what takes its time."""
 
-    def __init__(self, session: Session, parts: AlignBody) -> None:
-        self.session, self.parts = session, parts
+    def __init__(self, session: Session, parts: AlignBody, watch: Callable[[Task], None]) -> None:
+        self.session, self.parts, self._watch = session, parts, watch
         self._kept: tuple[DayOfStudy, Path] | None = None
         self._centres: dict[int, tuple[Volume, Place | None]] = {}
         parts.card.picture_asked.connect(self._draw_picture)
@@ -77,12 +79,7 @@ class Outcome:
     def accept_by_hand(self) -> None:
         """Take the position as it is for a result, and keep it."""
 
-        def take() -> None:
-            found = with_picture(by_hand(self._draft), self._draft)
-            self.session.keep_alignment(with_result(self._draft, found))
-            self.accept()
-
-        self.parts.said.attempt(take)
+        self.parts.said.attempt(lambda: self._take(by_hand(self._draft), self.accept))
 
     def write_in_study(self) -> None:
         """Put the accepted alignment's line into the study file."""
@@ -106,16 +103,24 @@ class Outcome:
         found = self._draft.found
         if found is not None and found.picture is not None:
             picture = found.picture
-            self.parts.said.attempt(lambda: _write(Path(path), picture_png(picture, None)))
+            self._watch(Task(lambda _: _write(Path(path), all_pictures_png(picture)), "Saving the pictures"))
 
     def load(self, path: str) -> None:
         """Take a saved transform for a result."""
+        self.parts.said.attempt(lambda: self._take(joined(load_alignment(path), self._draft)))
 
-        def take() -> None:
-            alignment = joined(load_alignment(path), self._draft)
-            self.session.keep_alignment(with_result(self._draft, with_picture(alignment, self._draft)))
+    def _take(self, alignment: Alignment, then: Callable[[], None] = lambda: None) -> None:
+        """Take an alignment for the result, once its pictures are drawn."""
+        draft = self._draft
+        task = Task(lambda _: with_picture(alignment, draft), "Drawing how well it fits")
 
-        self.parts.said.attempt(take)
+        def keep(found: Found) -> None:
+            if self._draft is draft:
+                self.session.keep_alignment(with_result(draft, found))
+                then()
+
+        task.succeeded.connect(keep)
+        self._watch(task)
 
     def body_centre(self, draft: AlignmentDraft) -> Place | None:
         """Return the centre of the body in the fixed scan, LPS mm; ``None`` where it shows none. Found once a scan."""
@@ -130,7 +135,7 @@ class Outcome:
         found = self._draft.found
         if found is None or found.picture is None:
             return
-        task = Task(lambda _: picture_png(found.picture, kind), "Drawing how well it fits")
+        task = Task(lambda _: picture_png(found.picture, kind, DRAWN_PX), "Drawing how well it fits")
 
         def show(png: bytes) -> None:
             if self._draft.found is found and self.parts.card.kind.currentData() == kind:

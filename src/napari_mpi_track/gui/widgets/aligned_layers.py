@@ -1,20 +1,23 @@
 """What the panel *Align* puts into the viewer: the accepted scan on the fixed grid, and other layers brought along."""
 
+from collections.abc import Callable
+
 from napari_mpi_track.errors import AlignmentError
 from napari_mpi_track.gui.alignment_draft import SIDES, AlignmentDraft, ChosenScan, Found, Side
-from napari_mpi_track.gui.alignment_files import aligned_layer, brought_layer
+from napari_mpi_track.gui.alignment_files import aligned_layer, brought_layer, held_by
 from napari_mpi_track.gui.alignment_scans import DayOfStudy, day_of
 from napari_mpi_track.gui.alignment_viewer import LayersInView
+from napari_mpi_track.gui.layers import LayerTuple
 from napari_mpi_track.gui.session import Session
 from napari_mpi_track.gui.tasks import Task
 from napari_mpi_track.gui.widgets.align_body import AlignBody
 
 
 class AlignedLayers:
-    """New layers by an alignment; those it is made from are not touched."""
+    """New layers by an alignment; those it is made from are not touched. ``watch`` starts what takes its time."""
 
-    def __init__(self, session: Session, parts: AlignBody, layers: LayersInView) -> None:
-        self.session, self.parts, self.layers = session, parts, layers
+    def __init__(self, session: Session, parts: AlignBody, layers: LayersInView, watch: Callable[[Task], None]) -> None:
+        self.session, self.parts, self.layers, self._watch = session, parts, layers, watch
         self._applied: Found | None = None
         self._scans: tuple[ChosenScan | None, ChosenScan | None] = (None, None)
         parts.bring_button.clicked.connect(self.bring)
@@ -23,10 +26,10 @@ class AlignedLayers:
     def _draft(self) -> AlignmentDraft:
         return self.session.state.alignment
 
-    def show(self, draft: AlignmentDraft) -> None:
+    def show(self, draft: AlignmentDraft, *, is_working: bool) -> None:
         """Show the accepted result of a draft in the viewer, and offer what can be brought along."""
         self._show_accepted(draft, day_of(self.session.state.study, draft))
-        self._offer_layers(draft)
+        self._offer_layers(draft, is_working=is_working)
 
     def bring(self) -> None:
         """Make a new layer of another one, brought from one scan to the other."""
@@ -38,10 +41,14 @@ class AlignedLayers:
                 raise AlignmentError("there is no alignment to bring a layer by", remedy="align or load one first")
             onto = draft.volume(side)
             assert onto is not None
-            added = self.layers.add(
-                brought_layer(self.layers.layer(name), draft.found.alignment.moving_from_fixed, onto, side)
-            )
-            self.parts.said.say(f"Made the layer {added.name}; {name} is as it was.")
+            moving_from_fixed = draft.found.alignment.moving_from_fixed
+            held = held_by(self.layers.layer(name))
+            task = Task(lambda _: brought_layer(held, moving_from_fixed, onto, side), f"Bringing {name} along")
+            task.succeeded.connect(show)
+            self._watch(task)
+
+        def show(layer: LayerTuple) -> None:
+            self.parts.said.say(f"Made the layer {self.layers.add(layer).name}; {name} is as it was.")
 
         self.parts.said.attempt(bring)
 
@@ -66,7 +73,7 @@ class AlignedLayers:
         self.parts.destroyed.connect(task.abandon)
         task.start()
 
-    def _offer_layers(self, draft: AlignmentDraft) -> None:
+    def _offer_layers(self, draft: AlignmentDraft, *, is_working: bool) -> None:
         box, onto = self.parts.layer_box, self.parts.onto_box
         names = self.layers.companions
         if [box.itemData(n) for n in range(box.count())] != list(names):
@@ -81,4 +88,4 @@ class AlignedLayers:
             onto.clear()
             for text, side in zip(texts, SIDES, strict=True):
                 onto.addItem(text, side)
-        self.parts.bring_button.setEnabled(draft.found is not None and bool(names))
+        self.parts.bring_button.setEnabled(draft.found is not None and bool(names) and not is_working)

@@ -39,8 +39,8 @@ class AlignPanel(PanelFrame):
         self.layers = LayersInView(napari_viewer, self._layers_changed)
         self.dock = ViewsDock(napari_viewer, self, self.views)
         self.hand = HandWork(self.session, self.contents, self.views)
-        self.outcome = Outcome(self.session, self.contents)
-        self.aligned = AlignedLayers(self.session, self.contents, self.layers)
+        self.outcome = Outcome(self.session, self.contents, self._watch)
+        self.aligned = AlignedLayers(self.session, self.contents, self.layers, self._watch)
         self._working: Task | None = None
         self._steps = LiveSteps()
         self._centre: Any = None
@@ -87,14 +87,17 @@ class AlignPanel(PanelFrame):
 
     def _begin(self, task: Task, draft: AlignmentDraft) -> None:
         def keep(found: Any) -> None:
-            if self._draft is draft:
-                pairs = pairs_of(found.alignment)
-                told = with_result(draft, found)
-                self.session.keep_alignment(replace(told, pairs=pairs) if pairs and not draft.used_pairs else told)
+            now = self._draft
+            if (now.fixed, now.moving) != (draft.fixed, draft.moving):
+                self.contents.said.say("Other scans were chosen meanwhile: what was found is not kept.")
+                return
+            pairs = pairs_of(found.alignment)
+            told = with_result(now, found)
+            self.session.keep_alignment(replace(told, pairs=pairs) if pairs and not now.used_pairs else told)
 
         task.succeeded.connect(keep)
         self.contents.curve.show_trace([])
-        self.dock.want(True)
+        self.dock.show_again()
         self._watch(task)
 
     def _watch(self, task: Task) -> None:
@@ -154,7 +157,7 @@ class AlignPanel(PanelFrame):
         parts.choice.show_choice(self.layers.offers, draft, day_of(state.study, draft))
         parts.show_draft(draft, fit, is_working=self._working is not None)
         self.outcome.show(draft)
-        self.aligned.show(draft)
+        self.aligned.show(draft, is_working=self._working is not None)
         if self._working is None:
             self.views.show_draft(draft, fit)
             self.dock.want(draft.fixed is not None and draft.moving is not None)
@@ -169,3 +172,6 @@ class AlignPanel(PanelFrame):
         parts.run_button.clicked.connect(self.run)
         parts.points_part.markers_button.clicked.connect(self.find_markers)
         parts.work.stopped.connect(self._cancel)
+        parts.points_part.place_button.clicked.connect(self.dock.show_again)
+        for section in (parts.hand, parts.points):
+            section.clicked.connect(self.dock.show_again)

@@ -20,6 +20,8 @@ _KINDS = {
     "error": "expected error (mm)",
 }
 _PICTURE_PX = 306
+# Twice as wide as shown, for screens of twice the dots.
+DRAWN_PX = 2 * _PICTURE_PX
 
 
 class AlignmentCard(QFrame):

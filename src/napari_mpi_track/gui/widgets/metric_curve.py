@@ -2,25 +2,22 @@
 
 from itertools import groupby
 
-import numpy as np
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
-
-from napari_mpi_track.report.tables import three_digits
 
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
 
 
 class MetricCurve(QWidget):
-    """Metric over steps, one line a stage (values of two stages are of different samples); hidden without steps."""
+    """Metric over steps, every stage by itself: two stages compare other samples; hidden without steps."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.trace: list[tuple[str, float]] = []
         self.setFixedHeight(96)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setToolTip("How alike the scans are after every step; each colour is one stage, higher is more alike.")
+        self.setToolTip("How alike the scans are after every step, higher is more; every stage has its own scale.")
         self.setVisible(False)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
@@ -37,8 +34,15 @@ class MetricCurve(QWidget):
         """Return where it stands, for who cannot see the curve."""
         if not self.trace:
             return "no step yet"
-        stage, metric = self.trace[-1]
-        return f"{stage}: {three_digits(metric)} after {len(self.trace)} steps"
+        name, values = self.stages[-1]
+        came = f"{values[0]:.4f} to {values[-1]:.4f}"
+        return f"{name}: more alike from {came}; {len(self.trace)} steps in all"
+
+    @property
+    def stages(self) -> list[tuple[str, list[float]]]:
+        """The metric of every step, by stage, in the order they came."""
+        parts = groupby(self.trace, key=lambda step: step[0])
+        return [(name, [metric for _, metric in steps]) for name, steps in parts]
 
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802, ARG002 - Qt's name
         if len(self.trace) < 2:
@@ -54,28 +58,33 @@ class MetricCurve(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         line = painter.fontMetrics().height()
         box = QRectF(4, line + 4, self.width() - 8, self.height() - 2 * line - 8)
-        values = np.array([metric for _, metric in self.trace])
-        low, high = float(values.min()), float(values.max())
         ink = self.palette().text().color()
-        painter.setPen(QPen(ink, 1))
-        painter.drawLine(box.bottomLeft(), box.bottomRight())
-        at, number = 0, 0
-        for number, (_, steps) in enumerate(groupby(self.trace, key=lambda step: step[0])):
-            count = len(list(steps))
-            places = [self._place(box, n, values, low, high) for n in range(at, at + count)]
-            painter.setPen(QPen(QColor(_COLOURS[number % len(_COLOURS)]), 1.8))
-            painter.drawPolyline(QPolygonF(places if count > 1 else places * 2))
-            at += count
-        painter.setPen(QPen(QColor(_COLOURS[number % len(_COLOURS)]), 4))
-        painter.drawPoint(self._place(box, len(values) - 1, values, low, high))
+        stages = self.stages
+        width = box.width() / len(stages)
+        for number, (_, values) in enumerate(stages):
+            part = QRectF(box.left() + number * width, box.top(), width, box.height()).adjusted(3, 0, -3, 0)
+            painter.setPen(QPen(ink, 1))
+            painter.drawLine(part.bottomLeft(), part.bottomRight())
+            places = _places(part, values)
+            colour = QColor(_COLOURS[number % len(_COLOURS)])
+            painter.setPen(QPen(colour, 1.8))
+            painter.drawPolyline(QPolygonF(places))
+            painter.setPen(QPen(colour, 4))
+            painter.drawPoint(places[-1])
+        name, values = stages[-1]
         painter.setPen(ink)
         words = QRectF(4, 0, self.width() - 8, self.height())
-        painter.drawText(words, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, "alike: more is better")
-        now = f"now {three_digits(float(values[-1]))}"
+        painter.drawText(words, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft, "alike, stage by stage")
+        now = f"{values[0]:.4f} to {values[-1]:.4f}"
         painter.drawText(words, Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignRight, now)
-        painter.drawText(words, Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft, self.trace[-1][0])
-        painter.drawText(words, Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignRight, f"step {len(values)}")
+        painter.drawText(words, Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignLeft, name)
+        steps = f"step {len(self.trace)}"
+        painter.drawText(words, Qt.AlignmentFlag.AlignBottom | Qt.AlignmentFlag.AlignRight, steps)
 
-    def _place(self, box: QRectF, step: int, values: "np.ndarray", low: float, high: float) -> QPointF:
-        x = box.left() + box.width() * step / max(len(values) - 1, 1)
-        return QPointF(x, box.bottom() - box.height() * (values[step] - low) / max(high - low, 1e-12))
+
+def _places(box: QRectF, values: list[float]) -> list[QPointF]:
+    """Return where the values of one stage are drawn, from the lowest to the highest of its own."""
+    low, high = min(values), max(values)
+    heights = [(value - low) / (high - low) if high > low else 0.5 for value in values]
+    wide = box.width() / max(len(values) - 1, 1)
+    return [QPointF(box.left() + at * wide, box.bottom() - box.height() * high) for at, high in enumerate(heights)]

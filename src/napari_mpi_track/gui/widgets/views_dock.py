@@ -10,14 +10,17 @@ _HEIGHT_PX = 440
 
 
 class ViewsDock(QObject):
-    """Shows ``views`` in a dock of the viewer's window while ``panel`` is seen and has something to show."""
+    """Shows ``views`` in a dock of the viewer's window while ``panel`` is seen and has something to show.
+
+    A dock that the user closes stays closed until the views are asked for again.
+    """
 
     def __init__(self, viewer: Any, panel: QWidget, views: QWidget) -> None:
         super().__init__(panel)
         self._window = getattr(viewer, "window", None)
         self._panel, self._views = panel, views
         self._dock: Any = None
-        self._is_wanted = False
+        self._is_wanted = self._is_put_away = False
         panel.installEventFilter(self)
         # A function, not a method of this: Qt no longer calls those of what is being taken apart.
         panel.destroyed.connect(lambda: self.close())
@@ -26,6 +29,12 @@ class ViewsDock(QObject):
         """Say whether there is something to show."""
         self._is_wanted = is_wanted
         self._arrange()
+
+    def show_again(self) -> None:
+        """Show the views, also when the user had put them away."""
+        self._arrange()
+        self._is_put_away = False
+        self.want(True)
 
     def close(self) -> None:
         """Take the dock away for good."""
@@ -41,18 +50,30 @@ class ViewsDock(QObject):
             main.resizeDocks([self._dock], [_HEIGHT_PX], Qt.Orientation.Vertical)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
-        if event is not None and event.type() in (QEvent.Type.Show, QEvent.Type.Hide):
+        if event is None:
+            return False
+        if watched is self._dock:
+            # Hidden by its title's button, or brought back by the menu Window.
+            if event.type() in (QEvent.Type.Close, QEvent.Type.Show):
+                self._is_put_away = event.type() == QEvent.Type.Close
+        elif event.type() in (QEvent.Type.Show, QEvent.Type.Hide):
             self._arrange()
         return super().eventFilter(watched, event)
 
     def _arrange(self) -> None:
         if self._window is None:
             return
-        is_seen = self._is_wanted and self._panel.isVisible()
+        if self._dock is not None and self._views.parent() is None:
+            # Closed for good by its title's button: the dock is gone, or will be soon.
+            self._dock, self._is_put_away = None, True
+        is_seen = self._is_wanted and not self._is_put_away and self._panel.isVisible()
         if is_seen and self._dock is None:
             dock = self._window.add_dock_widget(self._views, name="Align: three views", area="bottom", tabify=False)
             # napari hands out its own proxies, which Qt does not take.
             self._dock = getattr(dock, "__wrapped__", dock)
+            self._dock.installEventFilter(self)
+            # A dock that was closed has let go of them, hidden.
+            self._views.show()
             main = self._dock.parent()
             if isinstance(main, QMainWindow):
                 # The panel keeps its height: the views lie beneath the picture only.
