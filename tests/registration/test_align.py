@@ -159,7 +159,20 @@ def test_given_points_are_used_without_being_asked_for_and_their_frame_is_checke
         align(fixed, moving, fixed_points=points.in_frame("elsewhere"), moving_points=points)
 
 
-@pytest.mark.parametrize(("method", "model"), [("auto", "bspline"), ("magic", "rigid"), ("moments", "affine")])
+def test_points_that_their_scans_could_not_show_are_doubted_and_named() -> None:
+    fixed, moving = (animal(Modality.CT, posed((0, 0, 0), (0, 0, 0)), 1.4, 1, frame) for frame in ("ct", "mpi"))
+    points = Points(["a", "b", "c", "d"], TARGETS)
+    # The scans are 70 mm long: the last of these lies 25 mm beyond the end, as when two files are swapped.
+    beyond = Points(points.names, TARGETS + [0, 0, 40])
+    there = align(fixed, moving, fixed_points=points, moving_points=beyond)
+    assert there.verdict is Verdict.DOUBTFUL
+    assert "2 of 4 points lie more than 10 mm outside the moving scan" in there.reason
+    back = align(fixed, moving, fixed_points=beyond, moving_points=points)
+    assert "outside the fixed scan" in back.reason
+    assert align(fixed, moving, fixed_points=points, moving_points=points).verdict is Verdict.GOOD
+
+
+@pytest.mark.parametrize(("method", "model"), [("auto", "elastic"), ("magic", "rigid"), ("moments", "affine")])
 def test_what_is_not_there_is_refused_by_name(method: str, model: str) -> None:
     scan = animal(Modality.CT, posed((0, 0, 0), (0, 0, 0)), 1.4, 1, "a")
     with pytest.raises(AlignmentError):

@@ -148,6 +148,7 @@ def summary(alignment: "Alignment") -> dict[str, Any]:
     return {
         "method": alignment.method,
         "model": alignment.model,
+        "metric": None if images is None else images.metric,
         "metric_before": None if images is None else images.before,
         "metric_after": None if images is None else images.after,
         "body_overlap": None if images is None else images.body_overlap,

@@ -76,7 +76,7 @@ def align(
     seed
         Of the sampling (intensity).
     effort
-        "thorough", or "fast": fewer samples on coarser images, for a third of the time (intensity).
+        "thorough", or "fast": fewer samples on coarser images, for half the time (intensity).
     progress
         Called with the part done (0 to 1) and what is being done.
     should_stop
@@ -247,7 +247,18 @@ def _by_fiducials(
         return _body_centre(fixed, moving, fixed_mask, transform)
 
     here, there = _markers(fixed, fixed_points, marker_size_mm), _markers(moving, moving_points, marker_size_mm)
-    return align_fiducials(here, there, model, centre)
+    return _doubted_outside(align_fiducials(here, there, model, centre), fixed, moving)
+
+
+def _doubted_outside(found: Alignment, fixed: Volume, moving: Volume) -> Alignment:
+    """Return the alignment, doubtful where a pair lies where its scan could not show it: the files may be swapped."""
+    assert found.fiducials is not None
+    for side, volume, points in (("fixed", fixed, found.fiducials.fixed), ("moving", moving, found.fiducials.moving)):
+        count = int(_are_far_outside(volume, points).sum())
+        if count:
+            told = f"{count} of {len(points)} points lie more than {_OUTSIDE_MM:.0f} mm outside the {side} scan"
+            return replace(found, verdict=Verdict.DOUBTFUL, reason=f"{told}, like those of another; {found.reason}")
+    return found
 
 
 def _markers(volume: Volume, points: Points | None, size_mm: float | None) -> Markers:
@@ -264,18 +275,23 @@ def _in_frame_of(volume: Volume, points: Points | None) -> Points | None:
             f"the points lie in the frame '{points.frame}', their scan in '{volume.grid.frame}'",
             remedy="give points marked in the same scan",
         )
-    index = volume.grid.index_from(points.positions_mm)
-    if volume.is_projection:
-        # Its depth is a name without a meaning.
-        index[:, 0] = 0.0
-    margin = _OUTSIDE_MM / volume.grid.spacing_mm
-    if len(points) and np.all(np.any((index < -margin) | (index > np.array(volume.grid.shape) - 1 + margin), axis=1)):
+    if len(points) and _are_far_outside(volume, points).all():
         raise FrameMismatchError(
             f"all {len(points)} points lie more than {_OUTSIDE_MM:.0f} mm outside their scan, like those of another",
             file=volume.file,
             remedy="give points marked in this scan, in LPS mm (RAS has the signs of x and y turned)",
         )
     return points.in_frame(volume.grid.frame)
+
+
+def _are_far_outside(volume: Volume, points: Points) -> NDArray[np.bool_]:
+    """Return which points lie too far outside the scan to have been seen in it, shape (n,)."""
+    index = volume.grid.index_from(points.positions_mm)
+    if volume.is_projection:
+        # Its depth is a name without a meaning.
+        index[:, 0] = 0.0
+    margin = _OUTSIDE_MM / volume.grid.spacing_mm
+    return np.asarray(np.any((index < -margin) | (index > np.array(volume.grid.shape) - 1 + margin), axis=1))
 
 
 def _body_centre(
