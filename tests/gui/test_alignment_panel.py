@@ -383,6 +383,7 @@ def test_numbers_and_flips_move_the_scan_and_can_be_accepted_as_doubtful(
     found = draft(both).found.alignment
     assert (found.method, str(found.verdict)) == ("manual", "doubtful")
     assert "error not known" in card(both)
+    assert "What to do" in card(both)
     assert both.steps.state_of("Align").endswith("doubtful")
     assert "MPI m01 day 0 (aligned)" in viewer.layers
 

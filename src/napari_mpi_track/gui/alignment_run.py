@@ -4,7 +4,8 @@ import threading
 from dataclasses import replace
 
 # Loaded with the panel: half a second in which no window answers is not for the midst of an alignment.
-import matplotlib.backends.backend_agg  # noqa: F401
+import matplotlib.backends.backend_agg
+import matplotlib.figure  # noqa: F401
 import numpy as np
 
 from napari_mpi_track.errors import AlignmentError, MpiTrackError

@@ -110,7 +110,7 @@ def align_intensity(
     if found.verdict is Verdict.FAILED:
         raise AlignmentRefusedError(
             f"the alignment failed: {found.reason}",
-            remedy="check that both scans show the same animal, give --initial, or align by fiducials",
+            remedy="check that both scans show the same animal, start from a rough position by hand, or align by fiducials",
         )
     watch.at(1.0, "aligned")
     return found

@@ -74,6 +74,8 @@ class AlignBody(QWidget):
             CalmComboBox(),
         )
         self.onto_box = CalmComboBox()
+        self.layer_box.setToolTip("What to bring along: labels, points or another scan.")
+        self.onto_box.setToolTip("The scan it was made on, and the one that it comes to.")
         self.bring_button = button("Bring", "Make a new layer with it; the layer itself is not touched.")
         self._lay_out()
 

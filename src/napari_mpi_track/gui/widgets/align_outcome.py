@@ -95,15 +95,22 @@ class Outcome:
     def save(self, path: str) -> None:
         """Write the transform and its evidence, in place of files of that name."""
         found = self._draft.found
-        if found is not None:
-            self.parts.said.attempt(lambda: save_alignment(found.alignment, path, overwrite=True))
+
+        def save() -> None:
+            if found is not None:
+                save_alignment(found.alignment, path, overwrite=True)
+                self.parts.said.say(f"Saved as {Path(path).name}, its evidence beside it as .json.")
+
+        self.parts.said.attempt(save)
 
     def save_picture(self, path: str) -> None:
         """Write all pictures of how well it fits."""
         found = self._draft.found
         if found is not None and found.picture is not None:
             picture = found.picture
-            self._watch(Task(lambda _: _write(Path(path), all_pictures_png(picture)), "Saving the pictures"))
+            task = Task(lambda _: _write(Path(path), all_pictures_png(picture)), "Saving the pictures")
+            task.succeeded.connect(lambda _: self.parts.said.say(f"Saved as {Path(path).name}."))
+            self._watch(task)
 
     def load(self, path: str) -> None:
         """Take a saved transform for a result."""

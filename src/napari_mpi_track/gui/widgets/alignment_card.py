@@ -10,6 +10,7 @@ from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Found, short_na
 from napari_mpi_track.gui.widgets.panel_frame import wrapped
 from napari_mpi_track.gui.widgets.result_card import show_chip
 from napari_mpi_track.gui.widgets.settings_form import CalmComboBox
+from napari_mpi_track.registration.alignment import Alignment, Verdict
 from napari_mpi_track.report.alignment_evidence import evidence_facts
 
 _KINDS = {
@@ -72,8 +73,11 @@ class AlignmentCard(QFrame):
             for what, value in evidence_facts(alignment)
         ]
         self.table.setText(f"<table width='100%' cellspacing='0' cellpadding='2'>{''.join(lines)}</table>")
-        self.notes.setText("<br>".join(f"• {escape(warning)}" for warning in alignment.warnings))
-        self.notes.setVisible(bool(alignment.warnings))
+        notes = [f"• {escape(warning)}" for warning in alignment.warnings]
+        if alignment.verdict is Verdict.DOUBTFUL:
+            notes.append(f"<b>What to do:</b> {escape(_what_to_do(alignment))}")
+        self.notes.setText("<br>".join(notes))
+        self.notes.setVisible(bool(notes))
         if found is not self._found:
             self._found = found
             self._offer(found)
@@ -106,3 +110,13 @@ class AlignmentCard(QFrame):
     def _ask(self) -> None:
         if self._found is not None and self._found.picture is not None:
             self.picture_asked.emit(self.kind.currentData())
+
+
+def _what_to_do(alignment: Alignment) -> str:
+    """Return what makes a doubtful alignment a sure one."""
+    look = "Look in the views whether the two scans meet."
+    if alignment.fiducials is not None:
+        return f"{look} Leave out the pair with the largest residual, or place more points."
+    if alignment.method == "intensity":
+        return f"{look} If not, move it roughly by hand and align again from there, or pair points."
+    return f"{look} Align from here by what the images share, or by points, to have the error measured."
