@@ -102,7 +102,7 @@ def test_every_start_ends_on_one_top_and_every_step_is_told(ct: Volume, mr: Volu
     assert found.images is not None
     assert len(found.images.trace) > 3
     assert steps[-1].metric > steps[0].metric
-    assert {step.stage for step in steps} == {"refining the best poses"}
+    assert steps[0].stage == "refining the best poses"
 
 
 def test_a_start_that_leads_astray_is_left_for_the_better_pose(ct: Volume, mr: Volume) -> None:
@@ -157,22 +157,24 @@ def test_a_start_without_overlap_an_empty_mask_and_a_single_slice_are_refused(ct
 
 
 def test_a_second_pose_that_comes_near_makes_an_alignment_doubtful() -> None:
-    found = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.75, 0.75, 20.0), CLEAR, Overlap(0.95, 0.97), 0.01, 0.3)
+    found = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.75, 0.75, 20.0), CLEAR, True, Overlap(0.95, 0.97), 0.01, 0.3)
     assert judged(found, False)[0] is Verdict.DOUBTFUL
     assert "hardly to be told apart" in judged(found, False)[1]
-    clear = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.3, 0.3, 20.0), CLEAR, Overlap(0.95, 0.97), 0.01, 0.3)
+    clear = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.3, 0.3, 20.0), CLEAR, True, Overlap(0.95, 0.97), 0.01, 0.3)
     assert judged(clear, False)[0] is Verdict.GOOD
 
 
 def test_only_another_pose_that_tells_more_speaks_against_one() -> None:
     for moved_mm, verdict in ((5.0, Verdict.DOUBTFUL), (0.01, Verdict.GOOD)):
-        found = Finding(0.8, 0.81, moved_mm, 0.8, Rival(0.3, 0.3, 20.0), CLEAR, Overlap(0.95, 0.97), 0.01, 0.3)
+        found = Finding(0.8, 0.81, moved_mm, 0.8, Rival(0.3, 0.3, 20.0), CLEAR, True, Overlap(0.95, 0.97), 0.01, 0.3)
         assert judged(found, False)[0] is verdict
 
 
-@pytest.mark.parametrize("vague", [Distinctness(0.7, 0.3, 0.3), Distinctness(0.3, 0.9, 0.3), Distinctness(0.3, 0.3, 1.0)])
+@pytest.mark.parametrize(
+    "vague", [Distinctness(0.7, 0.3, 0.3), Distinctness(0.3, 0.9, 0.3), Distinctness(0.3, 0.3, 1.0)]
+)
 def test_a_pose_that_does_not_stand_out_inside_the_body_is_doubtful(vague: Distinctness) -> None:
-    found = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.3, 0.3, 20.0), vague, Overlap(0.95, 0.97), 0.01, 0.3)
+    found = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.3, 0.3, 20.0), vague, True, Overlap(0.95, 0.97), 0.01, 0.3)
     assert judged(found, False)[0] is Verdict.DOUBTFUL
 
 
@@ -182,25 +184,33 @@ def test_a_pose_stands_out_where_it_is_right_and_not_where_the_body_lies_the_oth
     search = Search(pictured(ct, "fixed"), pictured(mr, "moving"), False, 0, HERE.map((0, 0, 0)), 21.0, Watch())
     whole, inside = search.at(FINE), search.inside_at(FINE)
     right = THERE.target_from_source @ HERE.inverse().target_from_source
-    flipped = right @ (HERE @ posed((0, 180, 0), (0, 0, 0)) @ HERE.inverse()).target_from_source
+    turn = posed((0, 180, 0), (0, 0, 0)).target_from_source
+    flipped = right @ HERE.target_from_source @ turn @ HERE.inverse().target_from_source
     stands, lies = (distinctness(whole, inside, search.rigid, m, []) for m in (right, flipped))
     assert stands.beside < 0.45
     assert stands.beside_inside < 0.5
-    assert lies.beside_inside > 0.8
+    # The limit is 0.6.
+    assert lies.beside_inside > 0.7
     assert distinctness(whole, inside, search.rigid, flipped, [right]).rival_inside > 1.5
 
 
-def test_a_bed_that_one_scan_alone_shows_is_left_out(ct: Volume) -> None:
-    other = animal(Modality.CT, THERE, 0.8, 3, "other")
-    z, y, x = np.indices(ct.grid.shape)
-    points = HERE.inverse().map(ct.grid.lps_from(np.stack([z, y, x], axis=-1)))
+def test_a_bed_that_one_scan_alone_shows_is_left_out(ct: Volume, mr: Volume) -> None:
+    places = ct.grid.lps_from(np.moveaxis(np.indices(ct.grid.shape), 0, -1))
+    points = HERE.inverse().map(places)
     # A plate that the belly lies on.
-    plate = (np.abs(points[..., 1] - 10.0) < 1.5) & (np.abs(points[..., 0]) < 15)
+    plate = (np.abs(points[..., 1] - 10.0) < 1.5) & (np.abs(points[..., 0]) < 15) & (ct.voxels < -300)
     voxels = ct.voxels.copy()
-    voxels[plate & (voxels < -300)] = 100
-    found = align(ct.with_voxels(voxels), other, method="intensity", effort="fast")
-    # A fortieth of a voxel, as without a bed.
-    assert error_mm(found.moving_from_fixed, HERE, THERE) < 0.02
+    voxels[plate] = 100
+    with_bed, moving = pictured(ct.with_voxels(voxels), "fixed"), pictured(mr, "moving")
+    animal_alone = pictured(ct, "fixed").body
+    right = THERE.target_from_source @ HERE.inverse().target_from_source
+    compared_where = with_bed.shared_with(moving, right).compared_where
+    seen = mr.grid.contains(Transform(right).map(places))
+    beside = plate & seen & ~ndimage.binary_dilation(animal_alone, iterations=3)
+    assert np.count_nonzero(with_bed.body & beside) > 1000
+    assert not np.any(compared_where & beside)
+    # All but what lies near the plate's own parts.
+    assert np.count_nonzero(compared_where & animal_alone) > 0.7 * np.count_nonzero(animal_alone)
 
 
 def test_a_body_without_features_is_never_called_well_aligned() -> None:

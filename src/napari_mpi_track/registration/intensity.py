@@ -12,6 +12,7 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict
 from napari_mpi_track.registration.climbing import Movements, Top, climb, settle
+from napari_mpi_track.registration.distinctness import distinctness
 from napari_mpi_track.registration.evidence import AlignmentStep, ImageEvidence
 from napari_mpi_track.registration.metric_error import MeasuredError, measured_error
 from napari_mpi_track.registration.pictures import pictured
@@ -29,7 +30,7 @@ from napari_mpi_track.registration.search import (
     Watch,
     exact_last_row,
 )
-from napari_mpi_track.registration.similarity import Comparison
+from napari_mpi_track.registration.similarity import Comparison, information_of
 from napari_mpi_track.registration.verdict import METRICS, Finding, Rival, body_overlap, judged
 
 # By what factor a pose must tell more than the one nearest to the user's start to be taken instead.
@@ -39,10 +40,7 @@ _FAR_BEHIND = 0.6
 # What the best poses are refined on: all of them on the first level, the winner on what follows.
 _LEVELS = {"thorough": (FINE, FINEST), "fast": (FINE,)}
 
-_MEASURED = (
-    "the error is that of noise and sampling, measured on the scans; a wrong voxel size, or a bed that only one of "
-    "them shows, is not in it",
-)
+_MEASURED = ("the error is that of noise and sampling, measured on the scans; a wrong voxel size is not in it",)
 _UNMEASURED = ("the error could not be measured: the metric does not fall off on every side",)
 
 Matrix = NDArray[np.float64]
@@ -81,7 +79,7 @@ def align_intensity(
 
     The error is measured on the scans: the scatter of the metric's slope over the body against its curvature. It
     holds noise, sampling and what differs between the modalities from place to place; it does not know of what
-    shifts a whole scan, such as a wrong voxel size, chemical shift, or a bed beside the body in one of them only.
+    shifts a whole scan, such as a wrong voxel size or chemical shift. A bed that one of them alone shows is left out.
 
     Raises
     ------
@@ -101,7 +99,7 @@ def align_intensity(
     start = np.eye(4) if initial is None else np.asarray(initial.target_from_source)
     wish = _Wish(model, _LEVELS[effort], start, initial is not None)
     found = _found(search, FEW, wish)
-    if found.verdict is not Verdict.GOOD or (effort == "thorough" and not _is_clear(found)):
+    if found.verdict is not Verdict.GOOD or (effort == "thorough" and not _is_clear(search, found)):
         # Doubt is worth a second, wider look: the true pose may not have been among the few.
         found = _found(search, MANY, wish)
     if found.verdict is not Verdict.GOOD and search.same_modality:
@@ -110,7 +108,8 @@ def align_intensity(
     if found.verdict is Verdict.FAILED:
         raise AlignmentRefusedError(
             f"the alignment failed: {found.reason}",
-            remedy="check that both scans show the same animal, start from a rough position by hand, or align by fiducials",
+            remedy="check that both scans show the same animal, start from a rough position by hand, "
+            "or align by fiducials",
         )
     watch.at(1.0, "aligned")
     return found
@@ -151,10 +150,15 @@ def _search(fixed: Volume, moving: Volume, fixed_mask: NDArray[Any] | None, seed
     return Search(first, second, same, seed, first.centre_mm, first.radius_mm, watch)
 
 
-def _is_clear(found: Alignment) -> bool:
+def _is_clear(search: Search, found: Alignment) -> bool:
     """Return whether an alignment leaves the next best pose far behind."""
     images = found.images
-    return images is None or images.runner_up is None or images.runner_up < _FAR_BEHIND * images.after
+    if images is None or images.runner_up is None:
+        return True
+    second, first = images.runner_up, images.after
+    if search.same_modality:
+        second, first = information_of(second), information_of(first)
+    return second < _FAR_BEHIND * first
 
 
 def _found(search: Search, breadth: Breadth, wish: _Wish) -> Alignment:
@@ -168,14 +172,14 @@ def _found(search: Search, breadth: Breadth, wish: _Wish) -> Alignment:
     refined = [search.climbed(fine, first.matrix, 0.01, stage)]
     refined += [search.climbed(fine, top.matrix, 0.01) for top in others]
     best = _kept(refined, wish)
-    second = _second(search, fine, best, [*refined, *tops[3:]])
+    rivals = _rivals(search, fine, best, [*refined, *tops[3:]])
     movements = Movements(wish.model, search.centre, search.radius)
     last, best = _finished(search, best, movements, wish.levels)
     search.watch.at(0.9, "measuring the error")
     best, curvature = settle(last, best, movements, 0.5 * search.voxel_mm)
     matrix = exact_last_row(best.matrix)
-    error = measured_error(last, matrix, curvature, movements, search.fixed.body_points_mm(500))
-    return _weighed(search, fine, replace(best, matrix=matrix), error, second, wish)
+    error = measured_error(last, matrix, curvature, movements, search.fixed.body_points_mm(500), search.voxel_mm)
+    return _weighed(search, fine, replace(best, matrix=matrix), error, rivals, wish)
 
 
 def _kept(refined: list[Top], wish: _Wish) -> Top:
@@ -198,19 +202,19 @@ def _nearest(search: Search, start: Matrix) -> Top:
     return max(tops, key=lambda top: top.information)
 
 
-def _second(search: Search, fine: Comparison, best: Top, tops: list[Top]) -> Rival | None:
-    """Return the best pose that is another one than ``best``."""
+def _rivals(search: Search, fine: Comparison, best: Top, tops: list[Top]) -> list[Matrix]:
+    """Return the poses that are others than ``best``, the most alike first."""
     others = [top.matrix for top in tops if search.apart(top.matrix, best.matrix) > 0.05 * search.radius]
-    if not others:
-        return None
-    second = max(others, key=fine.information)
-    return Rival(fine.metric(second), fine.information(second), search.apart(second, best.matrix))
+    return sorted(others, key=fine.information, reverse=True)
 
 
 def _finished(search: Search, best: Top, movements: Movements, levels: tuple[Level, ...]) -> tuple[Comparison, Top]:
-    """Return the best pose refined level by level, and the comparison of the last."""
+    """Return the best pose refined level by level, on what both scans show, and the comparison of the last."""
+    shared = search.fixed.shared_with(search.moving, best.matrix)
     # Stretches may lie further than the fine level's reach from the rigid pose.
     climbs = [] if movements.model == "rigid" else [MEDIUM, levels[0]]
+    if shared is not search.fixed:
+        search, climbs = replace(search, fixed=shared), climbs or [levels[0]]
     last, trace = search.at(levels[0]), best.trace
     rest = [*climbs, *levels[1:]]
     for number, level in enumerate(rest):
@@ -247,6 +251,7 @@ def _weighed(
         information=likeness.information,
         second=second,
         distinct=distinctness(fine, search.inside_at(wish.levels[0]), search.rigid, matrix, rivals),
+        is_outlined=search.fixed.mask is None,
         overlap=overlap,
         error_mm=None if error is None else error.at_centre_mm,
         voxel_mm=search.voxel_mm,

@@ -11,10 +11,11 @@ from napari_mpi_track.registration.similarity import Comparison
 Matrix = NDArray[np.float64]
 
 
-# The scatter of the metric's slope is taken over cubes of this part of the body's radius. Smaller ones take less of
-# what differs between modalities from place to place for error; with these, the stated error of simulated animals is
-# that of the truth (benchmarks/alignment/capture.py).
+# The scatter of the metric's slope is taken over cubes of this part of the body's radius, and of at least so many of
+# the largest voxels: what differs between modalities, and what thick slices blur, is alike over such lengths. With
+# these, the stated error of simulated animals is that of the truth (benchmarks/alignment/capture.py).
 _BLOCK = 0.125
+_BLOCK_VOXELS = 4.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,13 +27,14 @@ class MeasuredError:
 
 
 def measured_error(
-    comparison: Comparison, top: Matrix, curvature: Matrix, movements: Movements, body_mm: Matrix
+    comparison: Comparison, top: Matrix, curvature: Matrix, movements: Movements, body_mm: Matrix, voxel_mm: float
 ) -> MeasuredError | None:
     """Return the error of a top of the metric; ``None`` where the metric does not fall off on every side.
 
     The metric's slope is zero at the top. Its scatter is taken over cubes of the body, and divided by the metric's
     ``curvature`` (of ``slopes_around``): the sandwich of Huber. Where the model stretches too, the
     error of turns is widened so that the root mean square over the body (points ``body_mm``, (n, 3)) is the whole.
+    ``voxel_mm`` is the largest voxel edge of the two scans.
 
     Notes
     -----
@@ -44,7 +46,8 @@ def measured_error(
     if np.linalg.eigvalsh(curvature).max() >= 0:
         return None
     gradients = movements.gradients(likeness.push, comparison.arms_mm)
-    scatter = _scatter(gradients, comparison.arms_mm, _BLOCK * movements.radius_mm)
+    block_mm = max(_BLOCK * movements.radius_mm, _BLOCK_VOXELS * voxel_mm)
+    scatter = _scatter(gradients, comparison.arms_mm, block_mm)
     inverse = np.linalg.inv(curvature)
     covariance = inverse @ scatter @ inverse.T
     scale = np.diag([1 / movements.radius_mm] * 3 + [1.0] * 3)

@@ -1,6 +1,6 @@
 """Scans made ready to be compared: cropped to the body, clamped, and averaged over blocks for coarse levels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,12 @@ from napari_mpi_track.imaging.volume import Volume
 _CT_RANGE_HU = (-300.0, 300.0)
 # The body is found, and intensities are clamped by percentiles, on block averages of at most this many voxels.
 _BODY_VOXELS = 400_000
+_FEWEST_INSIDE = 200
+# The inside of the body lies deeper than this part of its radius: beyond the outline's soft edge.
+_DEEP = 0.08
+# Bodies differ by up to so many blocks where they meet; what lies further off one scan alone shows, such as a bed: it
+# is left out with so many blocks around it.
+_NEAR_BLOCKS, _AROUND_BLOCKS = 2, 3
 # What is kept around the body: air, whose border with it tells as much as the organs do.
 _MARGIN_MM = 4.0
 
@@ -80,6 +86,33 @@ class Picture:
         if self.mask is not None:
             return self.mask
         return np.asarray(ndimage.binary_dilation(self.body, iterations=2))
+
+    @property
+    def deep_inside(self) -> NDArray[np.bool_]:
+        """Where the body is, without its outline, on ``body_grid``."""
+        depth = max(1, round(_DEEP * self.radius_mm / float(self.body_grid.spacing_mm.mean())))
+        inside = np.asarray(ndimage.binary_erosion(self.body, iterations=depth)) & self.compared_where
+        return inside if np.count_nonzero(inside) >= _FEWEST_INSIDE else self.compared_where
+
+    def shared_with(self, moving: "Picture", moving_from_fixed: Matrix) -> "Picture":
+        """Return the picture, to be compared where the other one shows the same body under a 4x4 transform.
+
+        A bed that touches the animal in one scan only draws the pose to its side. Where less than half of what
+        both show would be left (a PET of some organs), everything is compared.
+        """
+        index = np.moveaxis(np.indices(self.body.shape), 0, -1).reshape(-1, 3)
+        points = self.body_grid.lps_from(index) @ moving_from_fixed[:3, :3].T + moving_from_fixed[:3, 3]
+        seen = moving.field.contains(points)
+        nearest = np.rint(moving.body_grid.index_from(points)).astype(np.int64)
+        nearest = np.clip(nearest, 0, np.asarray(moving.body.shape) - 1)
+        there = (moving.body[tuple(nearest.T)] & seen).reshape(self.body.shape)
+        alone = self.body & ~_grown(there, _NEAR_BLOCKS) | there & ~_grown(self.body, _NEAR_BLOCKS)
+        compared = self.compared_where
+        kept = compared & ~_grown(alone & seen.reshape(self.body.shape), _AROUND_BLOCKS)
+        both = self.body & there
+        if np.array_equal(kept, compared) or np.count_nonzero(kept & both) < 0.5 * np.count_nonzero(both):
+            return self
+        return replace(self, mask=kept)
 
     @property
     def centre_mm(self) -> Matrix:
@@ -145,6 +178,10 @@ def pictured(volume: Volume, name: str, mask: NDArray[Any] | None = None) -> Pic
     planes, rows, columns = voxels.shape
     grid = Grid((planes, rows, columns), matrix, volume.grid.frame)
     return Picture(voxels, grid, body, body_grid, volume.grid, chosen)
+
+
+def _grown(mask: NDArray[np.bool_], blocks: int) -> NDArray[np.bool_]:
+    return np.asarray(ndimage.binary_dilation(mask, iterations=blocks)) if mask.any() else mask
 
 
 def _averaged(voxels: NDArray[Any], steps: tuple[int, int, int]) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """The search for the pose in which two pictures are most alike, over all ways a body may lie, coarse to fine."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -107,6 +107,11 @@ class Search:
         if level.blur:
             fixed, moving = (picture.blurred(level.blur * self.voxel_mm) for picture in (fixed, moving))
         return compared(fixed, moving, self.same_modality, level.samples, self.seed, level.bins)
+
+    def inside_at(self, level: Level) -> Comparison:
+        """Return the insides of the bodies compared at one level, by mutual information whatever the modality."""
+        inside = replace(self.fixed, mask=self.fixed.deep_inside)
+        return replace(self, fixed=inside, same_modality=False).at(level)
 
     @property
     def voxel_mm(self) -> float:

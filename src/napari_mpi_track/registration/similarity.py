@@ -87,7 +87,7 @@ class Comparison:
             metric, weight = _correlation(self.values, found, known)
         else:
             metric, weight = _shared_information(self.values, found, known, self.bins)
-        information = metric if not self.same_modality else _information_of(metric)
+        information = metric if not self.same_modality else information_of(metric)
         push = None
         if slope is not None:
             slope *= weight
@@ -248,5 +248,6 @@ def _correlation(here: Matrix, there: Matrix, known: NDArray[np.bool_]) -> tuple
     return metric, first / (spread * other) - metric * second / other**2
 
 
-def _information_of(correlation: float) -> float:
+def information_of(correlation: float) -> float:
+    """Return the information of Gaussians with this correlation, nats; none for a negative one."""
     return float(-0.5 * np.log1p(-(min(max(correlation, 0.0), 0.9999) ** 2)))

@@ -61,6 +61,8 @@ class Finding:
         The next best pose, if there is one.
     distinct
         How clearly the pose stands out.
+    is_outlined
+        Whether the body's outline is compared too, as where no mask is given: aside, it tells much less.
     overlap
         How the bodies overlap.
     error_mm
@@ -75,6 +77,7 @@ class Finding:
     information: float
     second: Rival | None
     distinct: Distinctness
+    is_outlined: bool
     overlap: Overlap
     error_mm: float | None
     voxel_mm: float
@@ -116,7 +119,7 @@ def judged(found: Finding, same_modality: bool) -> tuple[Verdict, str]:
         return Verdict.DOUBTFUL, f"{told}: the two are hardly to be told apart"
     if found.distinct.rival_inside > _MOST_RIVAL_INSIDE:
         return Verdict.DOUBTFUL, f"{told}, of the inside of the body {found.distinct.rival_inside:.0%}"
-    if found.distinct.beside > _MOST_BESIDE[same_modality]:
+    if found.distinct.beside > _MOST_BESIDE[same_modality and found.is_outlined]:
         return Verdict.DOUBTFUL, f"{told}; poses a little aside tell {found.distinct.beside:.0%} as much"
     if found.distinct.beside_inside > _MOST_BESIDE_INSIDE:
         beside = found.distinct.beside_inside
