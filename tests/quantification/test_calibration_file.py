@@ -14,6 +14,7 @@ from napari_mpi_track.quantification.calibration import (
     read_calibration_table,
     save_calibration,
 )
+from napari_mpi_track.quantification.pasted_table import read_table_file
 
 CONTRACT_KEYS = {
     "schema", "kind", "tracer", "batch", "cell_type", "metric", "total_rule", "dimensions", "scan_mode",
@@ -58,7 +59,8 @@ def test_a_table_with_blanks_further_columns_and_a_byte_order_mark_is_read(table
         ("cells,signal\n0,1\n1e4\n", "row 3, column 'signal' must be a number, got an empty cell"),
         ("cells,signal\n0,1\ninf,2\n", "row 3, column 'cells' must be a finite number, got 'inf'"),
         ("cells,total,max\n0,1,2\n", "no column 'signal', it has cells, total, max"),
-        ("cells;signal\n0;1\n", "separate its columns by commas"),
+        ("cells;signal\n0;1,000\n2,000;3\n", "row 2, column 'signal' holds '1,000', which may be 1000 or 1"),
+        ("cells\tsignal\n5\t1.000\n", "row 2, column 'signal' holds '1.000', which may be 1 or 1000"),
         ("cells,signal,signal\n0,1,2\n", "2 columns 'signal'"),
         ("cells,signal\n", "a header and no samples"),
         ("", "the table is empty"),
@@ -69,6 +71,29 @@ def test_a_faulty_table_is_refused_with_row_column_and_file(table, text, words):
         read_calibration_table(table(text), "cells", "signal")
     assert words in str(raised.value)
     assert "samples.csv" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cells;signal;flag\n0;1,5;\n\n1.000;2,25;a,b\n20000;1.023,5;\n",
+        "cells\tsignal\tdate\n0\t1,5\t12.05.2026\n1000\t2,25\t\n20 000\t1.023,5\t\n",
+        "cells,signal,flag\n0,1.5,far;faint\n\n1000,2.250,far;faint\n20000,1023.5,\n",
+        'cells,signal\n0,1.5\n"1,000",2.25\n2e4,"1,023.5"\n',
+    ],
+)
+def test_a_table_of_any_country_is_read_to_the_same_numbers_as_in_the_panel(table, text):
+    path = table(text)
+    x, signal = read_calibration_table(path, "cells", "signal")
+    np.testing.assert_array_equal(x, [0, 1e3, 2e4])
+    np.testing.assert_array_equal(signal, [1.5, 2.25, 1023.5])
+    rows = read_table_file(path).numbers()
+    np.testing.assert_array_equal([[float(cell) for cell in row[:2]] for row in rows], np.stack([x, signal], axis=1))
+
+
+def test_numbers_of_three_decimals_between_commas_are_not_doubted(table):
+    _, signal = read_calibration_table(table("cells,signal\n0,1.000\n5,2.125\n"), "cells", "signal")
+    assert signal.tolist() == [1.0, 2.125]
 
 
 def test_iron_in_another_unit_is_not_taken_for_ng(table):
@@ -92,7 +117,7 @@ def test_a_missing_table_and_a_table_that_is_no_text_are_refused(tmp_path):
     with pytest.raises(TableError, match="cannot be read"):
         read_calibration_table(tmp_path / "none.csv", "cells", "signal")
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\xd8")
-    with pytest.raises(TableError, match="UTF-8"):
+    with pytest.raises(TableError, match="is not text"):
         read_calibration_table(tmp_path / "binary.csv", "cells", "signal")
 
 

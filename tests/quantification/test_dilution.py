@@ -109,9 +109,9 @@ def test_samples_are_read_from_a_table(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "holds no rows"),
-        ("iron_ng,volume_ul,maximum\n", "holds no rows"),
-        ("iron,volume_ul,maximum\n1,2,3\n", "no column iron_ng, it has iron"),
+        ("", "is empty"),
+        ("iron_ng,volume_ul,maximum\n", "no samples"),
+        ("iron,volume_ul,maximum\n1,2,3\n", "no column 'iron_ng', it has iron"),
         ("iron_ng,volume_ul,signal\n1,2,3\n", "none of the columns maximum, total and fwhm_mm"),
         ("iron_ng,volume_ul,maximum\n1,,3\n", "row 2 has no iron_ng or no volume_ul"),
         ("iron_ng,volume_ul,maximum\n1,2,high\n", "row 2, column 'maximum' must be a number, got 'high'"),

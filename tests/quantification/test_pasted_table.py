@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_mpi_track.errors import TableError
-from napari_mpi_track.quantification.pasted_table import parse_table, read_table_file, to_number
+from napari_mpi_track.quantification.decimal_marks import to_number
+from napari_mpi_track.quantification.pasted_table import parse_table, read_table_file
 
 NUMBERS = st.lists(st.tuples(st.integers(0, 10**9), st.floats(-1e9, 1e9).map(lambda v: round(v, 2))), min_size=1)
 

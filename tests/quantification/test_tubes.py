@@ -196,7 +196,7 @@ def test_the_sheet_is_joined_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("tube,cells\na,1\n", "no column name"),
+        ("tube,cells\na,1\n", "no column 'name'"),
         ("name,volume_ul\na,1\n", "neither cells nor iron_ng"),
         ("name,cells\na,1\na,2\n", "row 3 repeats the name 'a'"),
         ("name,cells\n,1\n", "row 2 has no name"),

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from napari_mpi_track.errors import TableError
 from napari_mpi_track.gui.calibration_draft import MOST_ROWS, CurveSettings, Draft, Rows
-from napari_mpi_track.quantification.pasted_table import DecimalMark, PastedTable, to_number
+from napari_mpi_track.quantification.decimal_marks import DecimalMark, to_number
+from napari_mpi_track.quantification.pasted_table import PastedTable
 
 _CELLS = re.compile(r"cell|zell|count", re.IGNORECASE)
 _IRON = re.compile(r"iron|eisen|(^|[^a-z])fe([^a-z]|$)|(^|[^a-z])[npuµμm]g([^a-z]|$)", re.IGNORECASE)

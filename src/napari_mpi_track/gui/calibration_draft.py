@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from napari_mpi_track.errors import CalibrationError, MpiTrackError
 from napari_mpi_track.gui.settings_fields import said_of_field
 from napari_mpi_track.quantification.calibration import Calibration, CalibrationKind, fit_calibration
+from napari_mpi_track.quantification.decimal_marks import to_number
 from napari_mpi_track.quantification.influence import influence_in_words, measure_influence
-from napari_mpi_track.quantification.pasted_table import to_number
 from napari_mpi_track.quantification.unit_suspicion import suspected_column, suspected_load
 
 Rows = tuple[tuple[str, ...], ...]

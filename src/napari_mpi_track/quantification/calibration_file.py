@@ -1,6 +1,5 @@
 """Calibration samples from a table, and calibrations kept as JSON."""
 
-import csv
 import json
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.errors import CalibrationError, TableError
 from napari_mpi_track.quantification.calibration_line import Calibration, CalibrationKind, LackOfFit
+from napari_mpi_track.quantification.sample_tables import SampleRow, read_table
 from napari_mpi_track.quantification.variance_model import VarianceModel
 
 _SCHEMA = 1
@@ -36,7 +36,7 @@ _NUMBERS = (
 def read_calibration_table(
     path: str | Path, x_column: str, signal_column: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return x and signal of every sample in a CSV table with a header.
+    """Return x and signal of every sample in a table with a header: CSV as any country writes it.
 
     Returns
     -------
@@ -50,20 +50,9 @@ def read_calibration_table(
         row (counted as a spreadsheet does, the header is row 1) and column.
     """
     path = Path(path)
-    rows = _rows(path)
-    header = [name.strip() for name in rows[0][1]]
-    for name in (x_column, signal_column):
-        if name not in header:
-            raise TableError(
-                f"the table has no column {name!r}, it has {', '.join(header)}", file=path, remedy=_remedy(header)
-            )
-        if header.count(name) > 1:
-            raise TableError(f"the table has {header.count(name)} columns {name!r}", file=path, remedy="rename one")
+    table = read_table(path, tuple(dict.fromkeys((x_column, signal_column))))
     _require_usual_unit(path, x_column)
-    places = header.index(x_column), header.index(signal_column)
-    samples = [[_number(path, number, header[p], row, p) for p in places] for number, row in rows[1:]]
-    if not samples:
-        raise TableError("the table has a header and no samples", file=path, remedy="add one row a sample")
+    samples = [(_number(row, x_column), _number(row, signal_column)) for row in table.rows]
     values = np.array(samples, dtype=np.float64)
     return values[:, 0], values[:, 1]
 
@@ -84,41 +73,14 @@ def _require_usual_unit(path: Path, column: str) -> None:
         )
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise TableError("the table is not text in UTF-8", file=path, remedy="save it as CSV in UTF-8") from None
-    except OSError as error:
+def _number(row: SampleRow, column: str) -> float:
+    value = row.number_in(column)
+    if value is None:
         raise TableError(
-            f"the table cannot be read: {error.strerror or error}", file=path, remedy="check the path"
-        ) from None
-    try:
-        rows = [(n, row) for n, row in enumerate(csv.reader(text.splitlines()), start=1) if any(map(str.strip, row))]
-    except csv.Error as error:
-        raise TableError(f"the table is not CSV: {error}", file=path, remedy="save it as CSV") from None
-    if not rows:
-        raise TableError("the table is empty", file=path, remedy="a header and one row a sample are needed")
-    return rows
-
-
-def _remedy(header: list[str]) -> str:
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        return "separate its columns by commas, with points in the numbers"
-    return "name one of these"
-
-
-def _number(path: Path, row_number: int, column: str, row: list[str], place: int) -> float:
-    text = row[place].strip() if place < len(row) else ""
-    where = f"row {row_number}, column {column!r}"
-    remedy = "correct or remove the row"
-    try:
-        value = float(text)
-    except ValueError:
-        came = f"{text!r}" if text else "an empty cell"
-        raise TableError(f"{where} must be a number, got {came}", file=path, remedy=remedy) from None
-    if not isfinite(value):
-        raise TableError(f"{where} must be a finite number, got {text!r}", file=path, remedy=remedy)
+            f"row {row.number}, column {column!r} must be a number, got an empty cell",
+            file=row.file,
+            remedy="fill it in, or remove the row",
+        )
     return value
 
 

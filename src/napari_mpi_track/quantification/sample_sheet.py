@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_mpi_track.errors import TableError
-from napari_mpi_track.quantification.sample_tables import number_in, read_table
+from napari_mpi_track.quantification.sample_tables import read_table
 from napari_mpi_track.quantification.tubes import TubeSignal
 from napari_mpi_track.quantification.unit_suspicion import suspected_amounts
 
@@ -44,8 +44,8 @@ def read_sample_sheet(path: str | Path, *, units_checked: bool = False) -> dict[
         No column ``name``, neither cells nor iron_ng, a name that is there twice, a cell that is not a number or
         negative, or an amount whose unit looks a thousand times off.
     """
-    rows = read_table(path, ("name",))
-    header = rows[0][1]
+    table = read_table(path, ("name",))
+    header = table.header
     if "cells" not in header and "iron_ng" not in header:
         raise TableError(
             f"the sheet says neither cells nor iron_ng, it has {', '.join(header)}",
@@ -53,14 +53,12 @@ def read_sample_sheet(path: str | Path, *, units_checked: bool = False) -> dict[
             remedy="add the column cells, or iron_ng",
         )
     samples: dict[str, Sample] = {}
-    for number, row in rows:
-        name = row["name"]
+    for row in table.rows:
+        number, name = row.number, row.text("name")
         if not name or name in samples:
             what = f"row {number} repeats the name '{name}'" if name else f"row {number} has no name"
             raise TableError(what, file=path, remedy="give every tube a name of its own; replicates too")
-        cells, iron_ng, volume_ul = (
-            number_in(row, column, number=number, path=path) for column in ("cells", "iron_ng", "volume_ul")
-        )
+        cells, iron_ng, volume_ul = map(row.number_in, ("cells", "iron_ng", "volume_ul"))
         if min(amount or 0.0 for amount in (cells, iron_ng, volume_ul)) < 0:
             raise TableError(f"row {number} ('{name}') holds a negative amount", file=path, remedy="correct it")
         question = "" if units_checked else suspected_amounts(cells, iron_ng, volume_ul)
@@ -68,7 +66,7 @@ def read_sample_sheet(path: str | Path, *, units_checked: bool = False) -> dict[
             raise TableError(
                 f"row {number} ('{name}'): {question}", file=path, remedy="correct it, or say --units-checked"
             )
-        samples[name] = Sample(name, cells, iron_ng, volume_ul, row.get("replicate", ""))
+        samples[name] = Sample(name, cells, iron_ng, volume_ul, row.text("replicate"))
     return samples
 
 
@@ -92,11 +90,11 @@ def find_sample_sheet(folder: str | Path) -> Path | None:
 
 def _is_sheet(path: Path) -> bool:
     try:
-        header = read_table(path, ("name",))[0][1]
+        header = read_table(path, ("name",)).header
     except TableError:
         return False
     # A table of tubes measured before has amounts too, and signals.
-    return bool({"cells", "iron_ng"} & header.keys()) and "total_sd" not in header
+    return bool({"cells", "iron_ng"} & set(header)) and "total_sd" not in header
 
 
 def join_sheet(

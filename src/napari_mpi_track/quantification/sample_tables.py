@@ -1,71 +1,115 @@
-"""Tables of calibration samples with what was measured of each: read as samples of a dilution."""
+"""Tables of calibration samples with a header, as commands and studies read them: separators and decimal marks of any
+country, the same numbers as the panel *Calibrate* takes from them."""
 
-import csv
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
 from napari_mpi_track.errors import TableError
+from napari_mpi_track.quantification.decimal_marks import DecimalMark, as_python, is_either
 from napari_mpi_track.quantification.dilution import DilutionSample
+from napari_mpi_track.quantification.pasted_table import read_named_table_file
 
 _AMOUNTS = ("iron_ng", "volume_ul")
 _MEASURES = ("maximum", "total")
 
 
-def read_table(path: str | Path, needed: tuple[str, ...] = ()) -> list[tuple[int, dict[str, str]]]:
-    """Return the rows of a CSV table by column name, each with its row number as a spreadsheet counts.
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    """One row of a table.
+
+    Attributes
+    ----------
+    number
+        As a spreadsheet counts.
+    cells
+        By the name of the column.
+    decimal_mark
+        ``None`` where the table does not show it.
+    file
+        Of the table.
+    """
+
+    number: int
+    cells: dict[str, str]
+    decimal_mark: DecimalMark | None
+    file: Path
+
+    def text(self, column: str) -> str:
+        """Return the text in a cell, empty where there is none."""
+        return self.cells.get(column, "")
+
+    def number_in(self, column: str) -> float | None:
+        """Return the number in a cell, ``None`` where it is empty or not there.
+
+        Raises
+        ------
+        TableError
+            For anything else than a finite number, and for one that may be read in two ways.
+        """
+        text = self.text(column)
+        if not text:
+            return None
+        where = f"row {self.number}, column {column!r}"
+        if self.decimal_mark is None and is_either(text):
+            readings = " or ".join(f"{float(as_python(text, mark)):g}" for mark in (".", ","))
+            raise TableError(
+                f"{where} holds {text!r}, which may be {readings}: no other number shows the table's decimal mark",
+                file=self.file,
+                remedy="write it without marks between thousands, and with one decimal more or less",
+            )
+        try:
+            value = float(as_python(text, self.decimal_mark or "."))
+        except ValueError:
+            raise TableError(
+                f"{where} must be a number, got {text!r}", file=self.file, remedy="correct or empty the cell"
+            ) from None
+        if not isfinite(value):
+            raise TableError(
+                f"{where} must be a finite number, got {text!r}", file=self.file, remedy="correct or empty the cell"
+            )
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class SampleTable:
+    """Names of the columns, and the rows below them."""
+
+    header: tuple[str, ...]
+    rows: tuple[SampleRow, ...]
+
+
+def read_table(path: str | Path, needed: tuple[str, ...] = ()) -> SampleTable:
+    """Return a table with a header: commas, semicolons or tabs between columns, decimal points or commas.
 
     Raises
     ------
     TableError
-        A file that is not such a table, that holds no rows, or that lacks a needed column.
+        A file that is not such a table, that holds no rows, or that lacks a needed column or has it twice.
     """
     path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            lines = [(n, row) for n, row in enumerate(csv.reader(stream), start=1) if any(map(str.strip, row))]
-    except OSError as error:
-        raise TableError(
-            f"the table cannot be read: {error.strerror or error}", file=path, remedy="check the path"
-        ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise TableError(
-            f"the table is not CSV in UTF-8: {error}", file=path, remedy="save it as CSV in UTF-8"
-        ) from None
-    if len(lines) < 2:
-        raise TableError("the table holds no rows", file=path, remedy="a header and one row a sample are needed")
-    header = [name.strip() for name in lines[0][1]]
-    missing = [name for name in needed if name not in header]
+    table = read_named_table_file(path)
+    if not table.rows:
+        what = "the table has a header and no samples" if table.header else "the table is empty"
+        raise TableError(what, file=path, remedy="a header and one row a sample are needed")
+    missing = [name for name in needed if name not in table.header]
     if missing:
         raise TableError(
-            f"the table has no column {', '.join(missing)}, it has {', '.join(header)}",
+            f"the table has no column {', '.join(map(repr, missing))}, it has {', '.join(table.header)}",
             file=path,
-            remedy="name its columns so, separated by commas",
+            remedy="name one of these, or its columns so",
         )
-    return [(n, dict(zip(header, map(str.strip, row), strict=False))) for n, row in lines[1:]]
-
-
-def number_in(row: dict[str, str], column: str, *, number: int, path: str | Path) -> float | None:
-    """Return the number in a cell of a row, ``None`` where it is empty or not there.
-
-    Raises
-    ------
-    TableError
-        For anything else than a finite number.
-    """
-    text = row.get(column, "")
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not isfinite(value):
-        raise TableError(
-            f"row {number}, column {column!r} must be a number, got {text!r}",
-            file=path,
-            remedy="correct or empty the cell",
-        )
-    return value
+    for name in needed:
+        if table.header.count(name) > 1:
+            raise TableError(
+                f"the table has {table.header.count(name)} columns {name!r}", file=path, remedy="rename one"
+            )
+    mark = None if table.is_mark_guessed else table.decimal_mark
+    rows = (
+        SampleRow(number, dict(zip(table.header, cells, strict=False)), mark, path)
+        for number, cells in zip(table.row_numbers, table.rows, strict=True)
+    )
+    return SampleTable(table.header, tuple(rows))
 
 
 def read_dilution_samples(path: str | Path, *, fwhm_column: str = "fwhm_mm") -> list[DilutionSample]:
@@ -78,21 +122,21 @@ def read_dilution_samples(path: str | Path, *, fwhm_column: str = "fwhm_mm") -> 
     TableError
         A column that is not there, or a cell that is not a number.
     """
-    rows = read_table(path, _AMOUNTS)
+    table = read_table(path, _AMOUNTS)
     measures = (*_MEASURES, fwhm_column)
-    if not set(measures) & set(rows[0][1]):
+    if not set(measures) & set(table.header):
         raise TableError(
             f"the table has none of the columns {', '.join(measures[:2])} and {fwhm_column}",
             file=path,
             remedy="make it with mpi-track measure-tubes, or name its columns so",
         )
     samples = []
-    for number, row in rows:
-        amounts = [number_in(row, name, number=number, path=path) for name in _AMOUNTS]
+    for row in table.rows:
+        amounts = [row.number_in(name) for name in _AMOUNTS]
         if amounts[0] is None or amounts[1] is None:
             raise TableError(
-                f"row {number} has no iron_ng or no volume_ul", file=path, remedy="fill it in, or remove the row"
+                f"row {row.number} has no iron_ng or no volume_ul", file=path, remedy="fill it in, or remove the row"
             )
-        values = [number_in(row, name, number=number, path=path) for name in measures]
+        values = [row.number_in(name) for name in measures]
         samples.append(DilutionSample(amounts[0], amounts[1], *values))
     return samples

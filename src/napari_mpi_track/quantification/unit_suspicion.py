@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_mpi_track.quantification.sample_tables import read_table
+from napari_mpi_track.errors import TableError
+from napari_mpi_track.quantification.sample_tables import SampleRow, read_table
 
 # The strongest ferumoxytol on sale holds 30 mg of iron in a mL, which is 30,000 ng/uL.
 _MOST_NG_PER_UL = 60_000.0
@@ -46,19 +47,18 @@ def suspected_load(iron_per_cell_pg: float | None) -> str:
 
 def suspected_table(path: str | Path) -> str:
     """Return what looks wrong in a calibration table that holds cells and iron_ng side by side; else empty."""
-    for number, row in read_table(path):
-        cells, iron_ng = (_number_or_none(row.get(name, "")) for name in ("cells", "iron_ng"))
-        question = suspected_amounts(cells, iron_ng, None)
+    for row in read_table(path).rows:
+        question = suspected_amounts(_number_or_none(row, "cells"), _number_or_none(row, "iron_ng"), None)
         if question:
-            return f"row {number}: {question}"
+            return f"row {row.number}: {question}"
     return ""
 
 
-def _number_or_none(text: str) -> float | None:
+def _number_or_none(row: SampleRow, column: str) -> float | None:
     # A column that the curve does not use may hold anything.
     try:
-        return float(text)
-    except ValueError:
+        return row.number_in(column)
+    except TableError:
         return None
 
 

@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QSpinBox, QVBoxLayout
 from napari_mpi_track.gui.signal_reading import in_words, read_signal
 from napari_mpi_track.gui.widgets.panel_frame import wrapped
 from napari_mpi_track.quantification.calibration import Calibration
-from napari_mpi_track.quantification.pasted_table import to_number
+from napari_mpi_track.quantification.decimal_marks import to_number
 
 _HINT = "Hover over the curve, or type a signal, to read it as an amount with its 95 % interval."
 

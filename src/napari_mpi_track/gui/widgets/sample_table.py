@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from napari_mpi_track.gui.calibration_columns import tidy
 from napari_mpi_track.gui.calibration_draft import Rows, plain
 from napari_mpi_track.gui.widgets.table_keys import NumberCells, asked_by, copied_text, copy_text
-from napari_mpi_track.quantification.pasted_table import to_number
+from napari_mpi_track.quantification.decimal_marks import to_number
 
 _LEAST_COLUMNS, _LEAST_ROWS = 3, 6
 _WRONG = "#b3261e"

@@ -6,7 +6,7 @@ from qtpy.QtCore import QEvent, QLocale, QObject
 from qtpy.QtGui import QGuiApplication, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QStyledItemDelegate
 
-from napari_mpi_track.quantification.pasted_table import to_number
+from napari_mpi_track.quantification.decimal_marks import to_number
 
 _KEYS = {
     "paste": QKeySequence.StandardKey.Paste,
