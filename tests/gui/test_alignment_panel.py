@@ -442,6 +442,27 @@ def test_a_running_alignment_is_seen_and_cancelled_at_once(
     qtbot.waitUntil(ended.is_set, timeout=10_000)
 
 
+def test_a_result_is_kept_beside_what_was_done_meanwhile(
+    paired: AlignPanel, monkeypatch: pytest.MonkeyPatch, tasks_end: Callable[[], None]
+) -> None:
+    let_go, real = threading.Event(), align_panel.run_alignment
+
+    def held_up(*args: Any) -> Any:
+        let_go.wait(30)
+        return real(*args)
+
+    monkeypatch.setattr(align_panel, "run_alignment", held_up)
+    paired.contents.run_button.click()
+    assert not paired.contents.load_button.isEnabled()
+    paired.views.placed.emit("fixed", np.array([2.0, 0.0, 1.0]))
+    let_go.set()
+    tasks_end()
+    assert draft(paired).found is not None
+    assert len(draft(paired).pairs) == 6
+    paired.undo.click()
+    assert draft(paired).found is None
+
+
 def test_the_curve_of_a_stage_never_tells_of_another_ones_samples(panel: AlignPanel) -> None:
     curve = panel.contents.curve
     curve.show_trace([("level 1", 0.4), ("level 1", 0.45), ("level 2", 0.3), ("level 2", 0.31)])

@@ -13,7 +13,7 @@ from qtpy.QtCore import QCoreApplication, QObject, Signal  # type: ignore[attr-d
 from napari_mpi_track.errors import MpiTrackError
 
 # Qt gives Python's lock away at almost every call, and waits this long for it whenever a thread computes: with
-# Python's own 5 ms a hundred calls of one redraw stand still for half a second.
+# Python's own 5 ms a hundred calls of one redraw may stand still for half a second.
 _GIVES_WAY_AFTER_S = 0.0005
 
 
