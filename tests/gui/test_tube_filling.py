@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -13,6 +14,7 @@ from napari_mpi_track.errors import MpiTrackError
 from napari_mpi_track.gui.tasks import unwatched
 from napari_mpi_track.gui.tube_filling import TubeSettings, measure_folder
 from napari_mpi_track.gui.widgets.calibration import CalibrationPanel, fitted
+from napari_mpi_track.quantification.saturation import Saturation, save_saturation
 
 pytestmark = [pytest.mark.window, pytest.mark.usefixtures("tasks_end")]
 
@@ -78,6 +80,37 @@ def test_scans_of_tubes_fill_the_table_and_undo_empties_it(
     assert not panel.session.state.draft.rows
     panel.redo.click()
     assert len(panel.session.state.draft.rows) == 10
+
+
+def test_the_receivers_curve_is_undone_first_and_said(
+    panel: CalibrationPanel, tubes: Path, tmp_path: Path, tasks_end: Callable[[], None]
+) -> None:
+    curve = Saturation(s_sat=400.0, valid_to=300.0)
+    save_saturation(curve, tmp_path / "receiver.json")
+    for path in tubes.glob("*.nii.gz"):
+        save(curve.measured(nibabel.load(path).get_fdata().transpose(2, 1, 0)), path)
+    panel.contents.tubes.form.fields["metric"].setCurrentIndex(1)
+    slopes = []
+    for receiver in ("", str(tmp_path / "receiver.json")):
+        field = panel.contents.tubes.form.fields["saturation"]
+        field.setText(receiver)
+        field.line.editingFinished.emit()
+        panel.contents.tubes.form.fields["is_projection"].setChecked(True)
+        panel.contents.tubes.fill_from(tubes)
+        tasks_end()
+        found = fitted(panel.session.state.draft).calibration
+        assert found is not None
+        slopes.append(found.signal[-1] / found.signal[2])
+    assert "linearised by receiver.json first" in panel.contents.said.text()
+    assert found.saturation == "receiver.json"
+    # 400 ng shine eight times as 50 ng do; noise of 1 moves the fainter maximum by a few percent.
+    assert slopes[1] == pytest.approx(8, rel=0.1)
+    assert slopes[0] < 0.9 * slopes[1]
+    field.setText(str(tmp_path / "none.json"))
+    field.line.editingFinished.emit()
+    panel.contents.tubes.fill_from(tubes)
+    tasks_end()
+    assert "the saturation curve cannot be read" in panel.contents.tubes.work.words.text().lower()
 
 
 def test_without_a_sheet_the_amounts_are_typed_in_the_order_that_is_said(

@@ -11,6 +11,7 @@ from napari_mpi_track.gui.calibration_draft import Draft, Rows, plain
 from napari_mpi_track.gui.settings_fields import said_of_field
 from napari_mpi_track.gui.tasks import Progress
 from napari_mpi_track.quantification.sample_sheet import Sample, find_sample_sheet, join_sheet, read_sample_sheet
+from napari_mpi_track.quantification.saturation import load_saturation
 from napari_mpi_track.quantification.tube_scans import read_tube_scans
 from napari_mpi_track.quantification.tubes import (
     NOT_DETECTED,
@@ -57,6 +58,14 @@ class TubeSettings:
     is_projection: bool = field(
         default=False,
         metadata=said_of_field("2-D projections", "The scans are projections: totals are over an area."),
+    )
+    saturation: str = field(
+        default="",
+        metadata=said_of_field(
+            "Receiver's curve",
+            "File of calibrate-receiver (.json): every scan is linearised by it before tubes are looked for.",
+            files="Receiver's curves (*.json)",
+        ),
     )
     are_units_checked: bool = field(
         default=False,
@@ -120,6 +129,7 @@ def draft_filled(draft: Draft, table: FilledTable) -> Draft:
         metric=table.settings.metric,
         total_rule=table.total_rule if is_total else "",
         dimensions=table.dimensions,
+        saturation=Path(table.settings.saturation).name,
     )
     return Draft(table.rows, settings, table.source)
 
@@ -128,6 +138,7 @@ def _measured(folder: Path, settings: TubeSettings, x_quantity: str, progress: P
     # The sheet first: what is wrong with it is known at once.
     sheet = find_sample_sheet(folder)
     samples = None if sheet is None else read_sample_sheet(sheet, units_checked=settings.are_units_checked)
+    receiver = load_saturation(settings.saturation) if settings.saturation else None
     progress.report(0.0, "reading the scans")
     scans, skipped = read_tube_scans(folder, is_projection=settings.is_projection)
     planes = {2 if volume.is_projection else 3 for _, volume in scans}
@@ -137,6 +148,8 @@ def _measured(folder: Path, settings: TubeSettings, x_quantity: str, progress: P
             file=folder,
             remedy="put them into folders of their own: totals over an area and over a volume make two curves",
         )
+    if receiver is not None:
+        scans = [(name, receiver.linearise(volume)) for name, volume in scans]
     tubes = measure_tubes(
         scans,
         TotalRule(TubeRule(settings.rule), settings.margin_mm),
@@ -144,6 +157,7 @@ def _measured(folder: Path, settings: TubeSettings, x_quantity: str, progress: P
         should_stop=progress.should_stop,
     )
     said = [_about(tubes, len(scans))]
+    said += [f"Scans were linearised by {Path(settings.saturation).name} first."] if receiver is not None else []
     if samples is None:
         joined = [(tube, Sample(tube.name)) for tube in tubes]
         said.append(f"No sample sheet lies there: type the amounts, in the order {_names([t.name for t in tubes])}.")

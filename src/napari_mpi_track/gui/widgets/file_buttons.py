@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]  # qtpy exports it at run time
-from qtpy.QtWidgets import QFileDialog, QPushButton
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QToolButton, QWidget
 
 
 class OpenButton(QPushButton):
@@ -38,3 +38,39 @@ class SaveButton(QPushButton):
         path, _ = QFileDialog.getSaveFileName(self, self.text(), "", self._kinds)
         if path:
             self.chosen.emit(path if Path(path).suffix else path + self._suffix)
+
+
+class FileField(QWidget):
+    """A path that can be typed, chosen, or left open; ``changed`` when it was given whole."""
+
+    changed = Signal()
+
+    def __init__(self, kinds: str, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._kinds = kinds
+        self.line, self.button = QLineEdit(), QToolButton()
+        self.line.setPlaceholderText("none")
+        self.line.setClearButtonEnabled(True)
+        self.button.setText("…")
+        self.button.setToolTip("Choose the file.")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.line, 1)
+        row.addWidget(self.button)
+        self.setFocusProxy(self.line)
+        self.line.editingFinished.connect(self.changed)
+        self.button.clicked.connect(self._ask)
+
+    def text(self) -> str:
+        """Return the path, empty for none."""
+        return self.line.text()
+
+    def setText(self, text: str) -> None:  # noqa: N802 - as a line edit has it
+        """Show a path."""
+        self.line.setText(text)
+
+    def _ask(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, self.accessibleName(), self.text(), self._kinds)
+        if path:
+            self.setText(path)
+            self.changed.emit()

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_mpi_track.gui.widgets.file_buttons import FileField
 from napari_mpi_track.gui.widgets.panel_frame import wrapped
 
 
@@ -138,6 +139,9 @@ class SettingsForm(QWidget):
         elif words["span"] is not None:
             widget = CalmSpinBox(words["span"])
             widget.valueChanged.connect(lambda number: self._take(name, number))
+        elif words["files"]:
+            widget = FileField(words["files"])
+            widget.changed.connect(lambda: self._take(name, widget.text().strip()))
         else:
             widget = QLineEdit()
             widget.setPlaceholderText("not stated")
