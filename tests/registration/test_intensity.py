@@ -157,16 +157,18 @@ def test_a_start_without_overlap_an_empty_mask_and_a_single_slice_are_refused(ct
 
 
 def test_a_second_pose_that_comes_near_makes_an_alignment_doubtful() -> None:
-    found = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.75, 0.75, 20.0), CLEAR, True, Overlap(0.95, 0.97), 0.01, 0.3)
+    found = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.75, 0.75, 20.0), CLEAR, True, False, Overlap(0.95, 0.97), 0.01, 0.3)
     assert judged(found, False)[0] is Verdict.DOUBTFUL
     assert "hardly to be told apart" in judged(found, False)[1]
-    clear = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.3, 0.3, 20.0), CLEAR, True, Overlap(0.95, 0.97), 0.01, 0.3)
+    clear = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.3, 0.3, 20.0), CLEAR, True, False, Overlap(0.95, 0.97), 0.01, 0.3)
     assert judged(clear, False)[0] is Verdict.GOOD
 
 
 def test_only_another_pose_that_tells_more_speaks_against_one() -> None:
     for moved_mm, verdict in ((5.0, Verdict.DOUBTFUL), (0.01, Verdict.GOOD)):
-        found = Finding(0.8, 0.81, moved_mm, 0.8, Rival(0.3, 0.3, 20.0), CLEAR, True, Overlap(0.95, 0.97), 0.01, 0.3)
+        found = Finding(
+            0.8, 0.81, moved_mm, 0.8, Rival(0.3, 0.3, 20.0), CLEAR, True, False, Overlap(0.95, 0.97), 0.01, 0.3
+        )
         assert judged(found, False)[0] is verdict
 
 
@@ -174,7 +176,7 @@ def test_only_another_pose_that_tells_more_speaks_against_one() -> None:
     "vague", [Distinctness(0.7, 0.3, 0.3), Distinctness(0.3, 0.9, 0.3), Distinctness(0.3, 0.3, 1.0)]
 )
 def test_a_pose_that_does_not_stand_out_inside_the_body_is_doubtful(vague: Distinctness) -> None:
-    found = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.3, 0.3, 20.0), vague, True, Overlap(0.95, 0.97), 0.01, 0.3)
+    found = Finding(0.8, 0.1, 5.0, 0.8, Rival(0.3, 0.3, 20.0), vague, True, False, Overlap(0.95, 0.97), 0.01, 0.3)
     assert judged(found, False)[0] is Verdict.DOUBTFUL
 
 

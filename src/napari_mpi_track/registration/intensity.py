@@ -252,6 +252,7 @@ def _weighed(
         second=second,
         distinct=distinctness(fine, search.inside_at(wish.levels[0]), search.rigid, matrix, rivals),
         is_outlined=search.fixed.mask is None,
+        is_emission=search.fixed.is_emission or search.moving.is_emission,
         overlap=overlap,
         error_mm=None if error is None else error.at_centre_mm,
         voxel_mm=search.voxel_mm,

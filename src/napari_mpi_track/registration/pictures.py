@@ -16,7 +16,7 @@ from napari_mpi_track.imaging.foreground import (
     is_in_hounsfield_units,
 )
 from napari_mpi_track.imaging.grid import Grid
-from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.imaging.volume import Modality, Volume
 
 _CT_RANGE_HU = (-300.0, 300.0)
 # The body is found, and intensities are clamped by percentiles, on block averages of at most this many voxels.
@@ -51,6 +51,8 @@ class Picture:
         The whole scan's grid: beyond its faces nothing is known.
     mask
         Where the user wants scans compared, on ``body_grid``; ``None`` is in and just around the body.
+    is_emission
+        Whether it is a PET or SPECT, whose organs are blurred.
     """
 
     voxels: NDArray[np.float32]
@@ -59,6 +61,7 @@ class Picture:
     body_grid: Grid
     field: Grid
     mask: NDArray[np.bool_] | None = None
+    is_emission: bool = False
 
     def at(self, voxel_mm: float) -> "Picture":
         """Return block averages over blocks of about ``voxel_mm``, or the same where voxels are that large."""
@@ -68,7 +71,7 @@ class Picture:
             return self
         averaged = _averaged(self.voxels, (planes, rows, columns))
         grid = block_grid(self.grid, (planes, rows, columns))
-        return Picture(averaged, grid, self.body, self.body_grid, self.field, self.mask)
+        return Picture(averaged, grid, self.body, self.body_grid, self.field, self.mask, self.is_emission)
 
     def blurred(self, sd_mm: float) -> "Picture":
         """Return the picture smoothed by a Gaussian, SD in mm: finer than its voxels, a scan is mostly noise."""
@@ -78,7 +81,7 @@ class Picture:
         if gaps.any():
             weight = ndimage.gaussian_filter((~gaps).astype(np.float32), sd, mode="nearest", truncate=3.0)
             smooth = np.where(gaps, np.nan, smooth / np.maximum(weight, 1e-3)).astype(np.float32)
-        return Picture(smooth, self.grid, self.body, self.body_grid, self.field, self.mask)
+        return Picture(smooth, self.grid, self.body, self.body_grid, self.field, self.mask, self.is_emission)
 
     @property
     def compared_where(self) -> NDArray[np.bool_]:
@@ -177,7 +180,8 @@ def pictured(volume: Volume, name: str, mask: NDArray[Any] | None = None) -> Pic
     matrix[:3, 3] = volume.grid.lps_from([part.start for part in box])
     planes, rows, columns = voxels.shape
     grid = Grid((planes, rows, columns), matrix, volume.grid.frame)
-    return Picture(voxels, grid, body, body_grid, volume.grid, chosen)
+    is_emission = volume.modality in (Modality.PET, Modality.SPECT)
+    return Picture(voxels, grid, body, body_grid, volume.grid, chosen, is_emission)
 
 
 def _grown(mask: NDArray[np.bool_], blocks: int) -> NDArray[np.bool_]:
