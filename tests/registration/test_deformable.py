@@ -1,6 +1,10 @@
 """Two days of one animal: deformed where truth says, within its stated error, refused where it folds."""
 
+import hashlib
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,10 +121,39 @@ def test_the_volumes_it_says_to_change_are_those_of_the_truth(found):
     np.testing.assert_allclose(found.moving_from_fixed.volume_change(at), ends, atol=1e-4)
 
 
-def test_the_same_scans_give_the_same_bytes_and_a_stop_is_heard(days, found):
-    again = align_deformable(*days, Alignment(RIGID, "frame", reason="the bed"))
-    one, other = found.moving_from_fixed.deformation, again.moving_from_fixed.deformation
-    assert one.coefficients_mm.tobytes() == other.coefficients_mm.tobytes()
+def saved_bytes() -> str:
+    """Return what another process prints: the digest of the deformation of two small scans."""
+    days = [
+        scanned(points_back, grid_of(frame, 1.6, shift), seed)
+        for points_back, frame, shift, seed in ((np.asarray, "day 0", 0.0, 1), (moved_back, "day 7", 0.3, 2))
+    ]
+    found = align_deformable(*days, Alignment(RIGID, "frame"))
+    return hashlib.sha256(found.moving_from_fixed.deformation.coefficients_mm.tobytes()).hexdigest()
+
+
+def test_the_same_scans_give_the_same_bytes_in_another_process():
+    say = "import test_deformable; print(test_deformable.saved_bytes())"
+    here = Path(__file__).parent
+    there = subprocess.run([sys.executable, "-c", say], cwd=here, capture_output=True, text=True, check=True)
+    assert there.stdout.strip() == saved_bytes()
+
+
+def scan_that_squeezes(by: float) -> tuple[Volume, Volume]:
+    """Return two scans of a body, the second with a sheet of it squeezed to 1 - ``by``."""
+    grid = grid_of("day 0", 1.6)
+    return scanned(np.asarray, grid, 1), scanned(lattice_that_squeezes(by).map, grid.in_frame("day 7"), 2)
+
+
+def test_a_deformation_past_belief_is_made_stiffer_and_says_so():
+    # The second scan is looked up through the map that squeezes, so the way there grows a sheet sixfold.
+    start = Alignment(Transform.identity("day 0", "day 7"), "frame")
+    stiff = align_deformable(*scan_that_squeezes(0.85), start)
+    assert stiff.deformation.smallest_volume_change >= 0.3
+    assert stiff.deformation.largest_volume_change <= 3.0
+    assert any("times as stiff as usual" in said for said in stiff.warnings)
+
+
+def test_a_stop_is_heard(days):
     steps = []
     with pytest.raises(AlignmentError, match="stopped"):
         align_deformable(*days, Alignment(RIGID, "frame"), on_step=steps.append, should_stop=lambda: len(steps) > 3)
@@ -153,8 +186,8 @@ def test_scans_that_differ_by_nothing_but_noise_stay_where_they_are(days):
     start = Alignment(Transform.identity("day 0", "day 7"), "frame")
     kept = align_deformable(days[0], again, start)
     points = places_in_body()
-    # Half a tenth of a voxel: where the B-spline is kept, its movement is noise.
-    assert rms(kept.moving_from_fixed.map(points), points) < 0.04
+    # A tenth of a voxel: noise is lower between voxels, and scans of one lattice are drawn there a little.
+    assert rms(kept.moving_from_fixed.map(points), points) < 0.08
     assert kept.model == "bspline" or any("alignment is kept" in said for said in kept.warnings)
 
 

@@ -22,22 +22,26 @@ from napari_mpi_track.registration.pictures import Picture, pictured
 from napari_mpi_track.registration.search import Watch
 from napari_mpi_track.registration.warping import Warp, correlation, fitted, mutual_information
 
-# Voxels of each level, and how many of its control points' steps make the body's radius.
-_LEVELS = ((30_000, 0.75), (200_000, 1.5), (1_500_000, 3.0))
+# Voxels of each level; each has twice the control points of the one before, along every axis.
+_LEVELS = (30_000, 30_000, 200_000, 1_500_000)
+_FIRST_STEP_OF_RADIUS = 4 / 3
 _MOST_STEPS = 40
 _MOST_STEPS_AGAIN = 15
 _FEWEST_SAMPLES = 1000
-# What bending costs, in squares of the body's radius: the stiffest with the least error in simulated mice.
+# What bending costs, in squares of the body's radius: between the least errors of simulated mice and of real lungs.
 _STIFFNESS = {True: 0.005, False: 0.1}
 _STIFFER, _SOFTER = 3.0, 1 / 3
-# The true error of simulated mice is about this many times what a stiffness nine times another's moves the body by.
-_ERROR_OF_STIFFNESS = 1.75
-# Nor is it ever known better than to this part of the movement, whatever the stiffnesses agree on.
-_LEAST_ERROR_OF_MOVEMENT = 0.4
+# What no stiffness tells is about this part of the movement: of four simulated mice, beside noise and stiffness.
+_UNTOLD_OF_MOVEMENT = 0.3
 # Half of what Hounsfield units can tell is told up to this one: fat and muscle are apart, and so are lung and air.
 _HALFWAY_HU = np.float32(200)
 _CT_RANGE_HU = (-1000.0, 1500.0)
-_SMOOTHED_BLOCKS = 0.7
+_SMOOTHED_BLOCKS = 0.9
+# Contrast is made even over this many blocks, down to this part of the tones: vessels count beside the ribs, noise not.
+_EVEN_OVER_BLOCKS = 2.0
+_LEAST_CONTRAST = 0.01
+# Where volumes change past belief, a deformation is made stiffer by this factor, so many times before it is refused.
+_STEP_BACK, _MOST_STEPS_BACK = 3.0, 3
 _BRICK = 3
 _METRICS = {True: "correlation", False: "mutual information"}
 
@@ -55,7 +59,8 @@ def align_deformable(
 ) -> Alignment:
     """Return ``start`` with the cubic B-spline displacement that makes two anatomies of one animal most alike.
 
-    Correlation within one modality, mutual information across two, less what bending costs. Samples that took no part
+    Correlation of scans whose contrast is made even within one modality, mutual information across two, less what
+    bending costs; where volumes change past belief, bending is made to cost more. Samples that took no part
     decide whether the scans are more alike than at the start; if they are not, or nothing moves further than the error
     of the movement, the start is returned and says so.
 
@@ -81,6 +86,10 @@ def align_deformable(
 
     Notes
     -----
+    The stated error is a root mean square over the body of three parts: noise, by the fits of two halves of the
+    samples; stiffness, by what fits nine times apart in it disagree by; and 0.3 of the movement, what neither told in
+    simulated mice. It is an average, of such scans: within even organs, and where one slides along another, it is more.
+
     Rueckert et al. 1999, doi:10.1109/42.796284, with L-BFGS on all voxels of block averages from coarse to fine. One
     thread: the same scans give the same bytes.
     """
@@ -91,33 +100,34 @@ def align_deformable(
     watch = Watch(progress, should_stop, on_step)
     watch.at(0.0, "finding the bodies")
     pair = _Pair.of(fixed, moving, start, fixed_mask, watch)
-    coarse = Lattice.over(pair.fixed.grid, pair.fixed.radius_mm / _LEVELS[0][1])
-    found = _Fit(pair.warp(coarse, _LEVELS[0][0]), coarse, coarse.zeros())
+    lattice = Lattice.over(pair.fixed.grid, _FIRST_STEP_OF_RADIUS * pair.fixed.radius_mm)
+    coefficients = lattice.zeros()
     trace: list[float] = []
-    for number, (voxels, _) in enumerate(_LEVELS):
+    for number, voxels in enumerate(_LEVELS):
         if number:
-            lattice, coefficients = found.lattice.halved(found.coefficients)
-            found = _Fit(pair.warp(lattice, voxels), lattice, coefficients)
+            lattice, coefficients = lattice.halved(coefficients)
         doing = f"deforming, level {number + 1} of {len(_LEVELS)}"
-        watch.at(0.1 + 0.2 * number, doing)
-        found = found.refined(pair.telling(doing, found.lattice, trace), _MOST_STEPS)
+        watch.at(0.1 + 0.15 * number, doing)
+        found = _Fit(pair.warp(lattice, voxels, even=number > 0), lattice, coefficients)
+        found = found.refined(pair.telling(doing, lattice, trace), _MOST_STEPS)
+        coefficients = found.coefficients
+    found, change = _believable(pair, found, trace)
     watch.at(0.7, "measuring the error")
     halves = found.halves(seed, watch)
     before, after = found.warp.alike(found.lattice.zeros()), found.warp.alike(found.coefficients)
     moved_mm = found.moved_mm()
-    by_stiffness = max(_ERROR_OF_STIFFNESS * found.moved_by_stiffness(watch), _LEAST_ERROR_OF_MOVEMENT * moved_mm)
-    error_mm = float(np.hypot(halves.noise_mm, by_stiffness))
+    untold = float(np.hypot(found.moved_by_stiffness(watch), _UNTOLD_OF_MOVEMENT * moved_mm))
+    error_mm = float(np.hypot(halves.noise_mm, untold))
     if halves.alike_apart <= before or moved_mm <= error_mm:
         kept = (
             f"a B-spline would move the body by {moved_mm:.2g} mm with an error of {error_mm:.2g} mm, and the "
             f"{_METRICS[pair.same]} from {before:.4f} to {halves.alike_apart:.4f}: the {start.model} alignment is kept"
         )
         return replace(start, warnings=(*start.warnings, kept), seconds=time.perf_counter() - started)
-    transform = replace(start.moving_from_fixed, deformation=found.lattice.deformation(found.coefficients))
-    change = volume_change(transform, *pair.body())
     change.refuse_implausible()
+    transform = pair.deformed(found)
     watch.at(1.0, "aligned")
-    return _finished(pair, start, transform, found, halves, by_stiffness, change, (before, after), trace)
+    return _finished(pair, start, transform, found, halves, untold, change, (before, after), trace)
 
 
 def refuse_tracer(fixed: Volume, moving: Volume) -> None:
@@ -149,10 +159,19 @@ class _Pair:
         first, second = pictured(fixed, "fixed", fixed_mask), pictured(moving, "moving")
         return cls(_toned(fixed, first), _toned(moving, second), same, start.moving_from_fixed, watch)
 
-    def warp(self, lattice: Lattice, voxels: int) -> Warp:
-        """Return the two scans at one level, block-averaged to at most ``voxels`` in the body's box."""
-        here, grid, known = _blocks(self.fixed, voxels)
-        there, moving_grid, _ = _blocks(self.moving, voxels)
+    def deformed(self, fit: "_Fit") -> Transform:
+        """Return the start with the displacement of a fit."""
+        return replace(self.start, deformation=fit.lattice.deformation(fit.coefficients))
+
+    def warp(self, lattice: Lattice, voxels: int, *, even: bool) -> Warp:
+        """Return the two scans at one level, block-averaged to at most ``voxels``; within one modality ``even``."""
+        steps = block_steps(self.fixed.grid, voxels)
+        edge_mm = float(np.prod(steps * self.fixed.grid.spacing_mm) ** (1 / 3))
+        here, grid, known = _blocks(self.fixed, np.asarray(steps), edge_mm)
+        # Blocks of one size in both: a scan that is more blurred seems smaller, and would be grown to fit.
+        there, moving_grid, _ = _blocks(self.moving, np.rint(edge_mm / self.moving.grid.spacing_mm), edge_mm)
+        if even and self.same:
+            here, there = _evened(here), _evened(there)
         index_from_fixed = moving_grid.index_from_lps @ self.start.target_from_source
         where = _on(grid, self.fixed.compared_where, self.fixed.body_grid) & known
         index = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), axis=-1)
@@ -182,7 +201,7 @@ class _Pair:
 
     def body(self) -> tuple[Grid, NDArray[np.bool_]]:
         """Return the grid of the finest level, and where the body (or the user's mask) lies on it."""
-        grid = block_grid(self.fixed.grid, block_steps(self.fixed.grid, _LEVELS[-1][0]))
+        grid = block_grid(self.fixed.grid, block_steps(self.fixed.grid, _LEVELS[-1]))
         where = self.fixed.body if self.fixed.mask is None else self.fixed.mask
         return grid, _on(grid, where, self.fixed.body_grid)
 
@@ -241,6 +260,17 @@ class _Fit:
         return float(np.sqrt(np.mean(np.sum(apart**2, axis=1, dtype=np.float64))))
 
 
+def _believable(pair: _Pair, fit: _Fit, trace: list[float]) -> tuple[_Fit, VolumeChange]:
+    """Return the fit, made stiffer while volumes change past belief, and its volume changes."""
+    for backs in range(_MOST_STEPS_BACK + 1):
+        change = volume_change(pair.deformed(fit), *pair.body())
+        if change.is_plausible or backs == _MOST_STEPS_BACK:
+            break
+        stiffer = replace(fit, warp=replace(fit.warp, stiffness=_STEP_BACK * fit.warp.stiffness))
+        fit = stiffer.refined(pair.telling("stiffening", fit.lattice, trace), _MOST_STEPS)
+    return fit, change
+
+
 def _stopping(watch: Watch) -> Callable[[Coefficients, float], None]:
     return lambda _, __: watch.stop_if_asked()
 
@@ -259,14 +289,26 @@ def _toned(volume: Volume, picture: Picture) -> Picture:
     return replace(picture, voxels=units)
 
 
-def _blocks(picture: Picture, voxels: int) -> tuple[NDArray[np.float32], Grid, NDArray[np.bool_]]:
-    """Return block averages, smoothed by a block, their grid, and where they are known."""
-    steps = block_steps(picture.grid, voxels)
-    averaged = block_average(picture.voxels, steps)
+def _blocks(
+    picture: Picture, steps: NDArray[Any], edge_mm: float
+) -> tuple[NDArray[np.float32], Grid, NDArray[np.bool_]]:
+    """Return averages over about ``steps`` voxels, all as blurred; their grid; where they are known."""
+    planes, rows, columns = (int(n) for n in np.clip(steps, 1, picture.grid.shape))
+    averaged = block_average(picture.voxels, (planes, rows, columns))
+    grid = block_grid(picture.grid, (planes, rows, columns))
     known = np.isfinite(averaged)
     filled = np.nan_to_num(averaged, nan=float(np.min(averaged, where=known, initial=1.0)))
     # Noise between voxels is smoother than on them: unsmoothed, scans of one lattice are most alike half a voxel off.
-    return ndimage.gaussian_filter(filled, _SMOOTHED_BLOCKS, truncate=3.0), block_grid(picture.grid, steps), known
+    variance = (_SMOOTHED_BLOCKS**2 + 1 / 12) * edge_mm**2 - grid.spacing_mm**2 / 12
+    sd = np.sqrt(np.maximum(variance, (_SMOOTHED_BLOCKS * edge_mm / 2) ** 2)) / grid.spacing_mm
+    return ndimage.gaussian_filter(filled, sd, truncate=3.0), grid, known
+
+
+def _evened(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return values less their mean nearby, over their SD nearby: correlated, they are alike place by place."""
+    apart = values - ndimage.gaussian_filter(values, _EVEN_OVER_BLOCKS, truncate=3.0)
+    spread = ndimage.gaussian_filter(apart**2, _EVEN_OVER_BLOCKS, truncate=3.0)
+    return np.asarray(apart / np.sqrt(spread + np.float32(_LEAST_CONTRAST**2)))
 
 
 def _on(grid: Grid, where: NDArray[np.bool_], there: Grid) -> NDArray[np.bool_]:
@@ -284,14 +326,19 @@ def _finished(
     transform: Transform,
     found: _Fit,
     halves: _Halves,
-    by_stiffness_mm: float,
+    untold_mm: float,
     change: VolumeChange,
     metric: tuple[float, float],
     trace: list[float],
 ) -> Alignment:
-    error_mm = float(np.hypot(halves.noise_mm, by_stiffness_mm))
+    error_mm = float(np.hypot(halves.noise_mm, untold_mm))
     spacing = float(found.lattice.control.spacing_mm.max())
     before, after = metric
+    usual = _STIFFNESS[pair.same] * pair.fixed.radius_mm**2
+    stiffened = [
+        f"the deformation was made {found.warp.stiffness / usual:.0f} times as stiff as usual, since volumes changed "
+        "past belief: the movement may be larger than found"
+    ] * (found.warp.stiffness > usual)
     name = _METRICS[pair.same]
     told = (
         f"deformed by a B-spline of {spacing:.1f} mm: {name} {before:.4f} to {after:.4f} "
@@ -317,11 +364,13 @@ def _finished(
             change.smallest_at_mm,
             change.largest_at_mm,
             halves.noise_mm,
-            by_stiffness_mm,
+            untold_mm,
         ),
         warnings=(
             *(said for said in start.warnings if "error" not in said),
-            "the error of the deformation is an average over the body, from what its stiffness and half of the samples "
-            "change; within an even organ, where the scans show nothing, it may be larger",
+            f"the error of the deformation is an average over the body: noise {halves.noise_mm:.2g} mm, by two halves "
+            f"of the samples; {untold_mm:.2g} mm by its stiffness and {_UNTOLD_OF_MOVEMENT:g} of its movement, as in "
+            "simulated mice; within an even organ, where the scans show nothing, it may be larger",
+            *stiffened,
         ),
     )

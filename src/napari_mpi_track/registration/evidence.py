@@ -77,7 +77,7 @@ class DeformationEvidence:
     noise_mm
         Root mean square error over the body from noise, by the fits of two halves of the samples.
     stiffness_mm
-        The same from the choice of how stiff the deformation is.
+        The same from how stiff the deformation is, and the part of the movement that nothing told in simulated mice.
     """
 
     control_spacing_mm: float

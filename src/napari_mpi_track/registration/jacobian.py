@@ -32,6 +32,11 @@ class VolumeChange:
     smallest_at_mm: Place
     largest_at_mm: Place
 
+    @property
+    def is_plausible(self) -> bool:
+        """Whether nothing folds, and no tissue shrinks or grows past belief."""
+        return self.smallest >= LEAST_VOLUME_CHANGE and self.largest <= MOST_VOLUME_CHANGE
+
     def refuse_implausible(self) -> None:
         """Raise ``AlignmentRefusedError`` where the deformation folds, or tissue shrinks or grows past belief."""
         remedy = "keep the rigid alignment, or give a mask of what both days show"
