@@ -54,7 +54,9 @@ class MetricOption(StrEnum):
 
 
 def calibrate(
-    table: Annotated[Path, typer.Argument(help="CSV (any country's), one row a sample; blanks: x = 0.", show_default=False)],
+    table: Annotated[
+        Path, typer.Argument(help="CSV (any country's), one row a sample; blanks: x = 0.", show_default=False)
+    ],
     x: Annotated[str, typer.Option("--x", help="Column of cells, or of iron in ng.", show_default=False)],
     signal: Annotated[str, typer.Option("--signal", help="Column of the signal.", show_default=False)],
     kind: Annotated[KindOption, typer.Option("--kind", help="What was in the samples.", show_default=False)],
