@@ -25,7 +25,8 @@ _MOST_TOGETHER = 1.32
 # less than 0.9.
 _MOST_BESIDE_INSIDE = {True: 0.6, False: 0.56}
 _CLOSE_OVERLAP, _LESS_IF_LOOSE = 0.9, 0.04
-_MOST_RIVAL_INSIDE = 0.85
+# An organ that took all the tracer up (a brain) looks the same either way round: such rivals reach 1.05 with PET.
+_MOST_RIVAL_INSIDE = {True: 1.1, False: 0.85}
 _LEAST_OVERLAP = 0.75
 _FAILED_OVERLAP = 0.4
 _LEAST_METRIC = {True: 0.2, False: 0.03}
@@ -126,7 +127,7 @@ def judged(found: Finding, same_modality: bool) -> tuple[Verdict, str]:
         return Verdict.DOUBTFUL, f"{told}: it is the better one"
     if share > _NEAR_SECOND:
         return Verdict.DOUBTFUL, f"{told}: the two are hardly to be told apart"
-    if found.distinct.rival_inside > _MOST_RIVAL_INSIDE:
+    if found.distinct.rival_inside > _MOST_RIVAL_INSIDE[found.is_emission]:
         return Verdict.DOUBTFUL, f"{told}, of the inside of the body {found.distinct.rival_inside:.0%}"
     beside = found.distinct.beside
     if beside > _MOST_BESIDE[same_modality and found.is_outlined] or share + beside > _MOST_TOGETHER:
