@@ -23,7 +23,7 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.align import align
 from napari_mpi_track.registration.alignment import Alignment
-from napari_mpi_track.registration.deformable import align_deformable
+from napari_mpi_track.registration.images.deformable import align_deformable
 
 AMPLITUDE_MM = 0.6
 

@@ -22,7 +22,7 @@ from scipy import ndimage, special
 
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.volume import Modality, Volume
-from napari_mpi_track.registration.blobs import find_blobs
+from napari_mpi_track.registration.markers.blobs import find_blobs
 
 SD_PER_FWHM = 1 / np.sqrt(8 * np.log(2))
 CELL = 22

@@ -16,8 +16,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from napari_mpi_track.errors import AlignmentError
-from napari_mpi_track.registration.closed_form import closed_form
-from napari_mpi_track.registration.pairing import Candidates, pair_by_distances
+from napari_mpi_track.registration.markers.closed_form import closed_form
+from napari_mpi_track.registration.markers.pairing import Candidates, pair_by_distances
 
 TARGETS = np.array([[-1, -1, 0], [-10, 4, -22], [4.5, 1, 14], [8, 3, -6]], dtype=float)
 

@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 from napari_mpi_track.errors import AlignmentError
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
-from napari_mpi_track.registration.fiducials import Markers, align_fiducials, markers_given
+from napari_mpi_track.registration.markers.fiducials import Markers, align_fiducials, markers_given
 
 
 def one(seed: int, count: int, model: str, kind: str, error: float) -> tuple[float, float, str]:

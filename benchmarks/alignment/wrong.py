@@ -16,10 +16,10 @@ from animals import scene
 
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.registration import intensity
 from napari_mpi_track.registration.alignment import Verdict, rotation_from_vector
+from napari_mpi_track.registration.images import intensity
+from napari_mpi_track.registration.images.search import FEW, FINE, MEDIUM, Search, Top
 from napari_mpi_track.registration.quality import checked
-from napari_mpi_track.registration.search import FEW, FINE, MEDIUM, Search, Top
 
 LEAST_MM = 2.0
 

@@ -17,9 +17,9 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.align import align
 from napari_mpi_track.registration.alignment import Verdict
-from napari_mpi_track.registration.poses import axis_aligned_rotations
+from napari_mpi_track.registration.images.poses import axis_aligned_rotations
+from napari_mpi_track.registration.images.similarity import mutual_information
 from napari_mpi_track.registration.resample import resample, resample_organs
-from napari_mpi_track.registration.similarity import mutual_information
 
 TARGETS = np.array([[0.0, 0, 0], [8, 0, 15], [-6, 5, -12], [0, -5, 20]])
 

@@ -9,8 +9,8 @@ from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
-from napari_mpi_track.registration.blob_fit import Blob
-from napari_mpi_track.registration.blobs import find_blobs
+from napari_mpi_track.registration.markers.blob_fit import Blob
+from napari_mpi_track.registration.markers.blobs import find_blobs
 
 LAYOUT = np.array([[13.5, 2, 22], [-13.8, -1, 9], [12.6, -3.5, -15], [-2.5, -13, -28]])
 SD_PER_FWHM = 1 / np.sqrt(8 * np.log(2))

@@ -17,8 +17,8 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.align import align
 from napari_mpi_track.registration.alignment import Alignment, load_alignment, save_alignment
-from napari_mpi_track.registration.deformable import align_deformable
-from napari_mpi_track.registration.jacobian import jacobian_map, volume_change
+from napari_mpi_track.registration.images.deformable import align_deformable
+from napari_mpi_track.registration.images.jacobian import jacobian_map, volume_change
 
 RIGID = Transform.from_parts(np.eye(3), (1.5, -2.0, 3.0), "day 0", "day 7")
 

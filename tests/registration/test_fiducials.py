@@ -15,8 +15,8 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.align import align
 from napari_mpi_track.registration.alignment import Verdict
-from napari_mpi_track.registration.closed_form import closed_form
-from napari_mpi_track.registration.fiducials import Markers, align_fiducials, error_covariance, markers_given
+from napari_mpi_track.registration.markers.closed_form import closed_form
+from napari_mpi_track.registration.markers.fiducials import Markers, align_fiducials, error_covariance, markers_given
 
 LAYOUT = np.array([[13.5, 2, 22], [-13.8, -1, 9], [12.6, -3.5, -15], [-2.5, -13, -28]])
 

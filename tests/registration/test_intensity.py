@@ -14,13 +14,13 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.align import align
 from napari_mpi_track.registration.alignment import Verdict
-from napari_mpi_track.registration.climbing import FREEDOMS, Movements
-from napari_mpi_track.registration.distinctness import Distinctness, distinctness
 from napari_mpi_track.registration.evidence import AlignmentStep
-from napari_mpi_track.registration.pictures import pictured
-from napari_mpi_track.registration.search import FINE, Search, Watch
-from napari_mpi_track.registration.similarity import compared
-from napari_mpi_track.registration.verdict import Finding, Overlap, Rival, judged
+from napari_mpi_track.registration.images.climbing import FREEDOMS, Movements
+from napari_mpi_track.registration.images.distinctness import Distinctness, distinctness
+from napari_mpi_track.registration.images.pictures import pictured
+from napari_mpi_track.registration.images.search import FINE, Search, Watch
+from napari_mpi_track.registration.images.similarity import compared
+from napari_mpi_track.registration.images.verdict import Finding, Overlap, Rival, judged
 
 CLEAR = Distinctness(0.3, 0.3, 0.3)
 HERE, THERE = posed((3, -5, 8), (1, 0, -2)), posed((8, 4, 12), (-2, 1, 2))

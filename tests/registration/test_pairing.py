@@ -5,8 +5,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from napari_mpi_track.errors import AlignmentError
-from napari_mpi_track.registration.closed_form import closed_form
-from napari_mpi_track.registration.pairing import Candidates, pair_by_distances
+from napari_mpi_track.registration.markers.closed_form import closed_form
+from napari_mpi_track.registration.markers.pairing import Candidates, pair_by_distances
 
 MARKERS = np.array([[13.5, 2, 22], [-13.8, -1, 9], [12.6, -3.5, -15], [-2.5, -13, -28], [3, 13.5, 5]])
 

@@ -112,7 +112,7 @@ def align(
     from napari_mpi_track.readers.points import read_points
     from napari_mpi_track.registration.align import align as find_alignment
     from napari_mpi_track.registration.alignment import load_alignment, require_saveable, save_alignment
-    from napari_mpi_track.registration.jacobian import jacobian_map
+    from napari_mpi_track.registration.images.jacobian import jacobian_map
     from napari_mpi_track.registration.resample import resample
     from napari_mpi_track.writers.scans import require_writable, write_volume
 

@@ -11,7 +11,7 @@ from napari_mpi_track.errors import AlignmentError, MpiTrackError, TableError
 from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Pair, Place, Side
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.registration.alignment import Alignment
-from napari_mpi_track.registration.fiducials import align_fiducials, markers_given
+from napari_mpi_track.registration.markers.fiducials import align_fiducials, markers_given
 
 _LEAST = 3
 

@@ -16,7 +16,7 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict
 from napari_mpi_track.registration.evidence import AlignmentStep
-from napari_mpi_track.registration.fiducials import Markers, align_fiducials, markers_from, markers_given
+from napari_mpi_track.registration.markers.fiducials import Markers, align_fiducials, markers_from, markers_given
 from napari_mpi_track.registration.projection import align_projection
 from napari_mpi_track.registration.quality import checked
 
@@ -91,7 +91,7 @@ def align(
     """
     started = time.perf_counter()
     if model == "bspline":
-        from napari_mpi_track.registration.deformable import align_deformable, refuse_tracer
+        from napari_mpi_track.registration.images.deformable import align_deformable, refuse_tracer
 
         refuse_tracer(fixed, moving)
         start = align(
@@ -164,7 +164,7 @@ def align(
         found = _by_fiducials(fixed, moving, fixed_points, moving_points, marker_size_mm, fixed_mask, model)
     else:
         _refuse_emission(fixed, moving, chosen)
-        from napari_mpi_track.registration.intensity import align_intensity, align_moments
+        from napari_mpi_track.registration.images.intensity import align_intensity, align_moments
 
         if chosen == "moments":
             found = align_moments(fixed, moving, fixed_mask)

@@ -11,11 +11,11 @@ from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict
-from napari_mpi_track.registration.closed_form import closed_form
 from napari_mpi_track.registration.evidence import FiducialEvidence
-from napari_mpi_track.registration.fiducials import blob_looks, markers_from, markers_given
-from napari_mpi_track.registration.pairing import Candidates, Pairing, pair_by_distances
-from napari_mpi_track.registration.planar_blobs import find_planar_blobs
+from napari_mpi_track.registration.markers.closed_form import closed_form
+from napari_mpi_track.registration.markers.fiducials import blob_looks, markers_from, markers_given
+from napari_mpi_track.registration.markers.pairing import Candidates, Pairing, pair_by_distances
+from napari_mpi_track.registration.markers.planar_blobs import find_planar_blobs
 from napari_mpi_track.registration.view import View, view_of
 
 _MOST_ANGLE_DEGREES = 45.0

@@ -11,9 +11,9 @@ from scipy import ndimage
 from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.noise import Noise
-from napari_mpi_track.registration.blob_squares import Fitted, Patch, Weights, least_squares
-from napari_mpi_track.registration.profiles import GAUSSIAN, LORENTZIAN
-from napari_mpi_track.registration.whitening import whitening
+from napari_mpi_track.registration.markers.blob_squares import Fitted, Patch, Weights, least_squares
+from napari_mpi_track.registration.markers.profiles import GAUSSIAN, LORENTZIAN
+from napari_mpi_track.registration.markers.whitening import whitening
 
 # A first look over 2 SD is hardly pulled by neighbours; at 3 SD a sloping background costs the centre 8 % of its error.
 _FIRST_REACH_SD, _REACH_SD = 2.0, 3.0

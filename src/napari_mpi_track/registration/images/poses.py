@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi_track.registration.alignment import rotation_from_vector
-from napari_mpi_track.registration.pictures import Picture
+from napari_mpi_track.registration.images.pictures import Picture
 
 
 def axis_aligned_rotations() -> list[NDArray[np.float64]]:

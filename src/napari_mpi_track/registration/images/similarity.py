@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi_track.registration.pictures import Picture
+from napari_mpi_track.registration.images.pictures import Picture
 
 _BINS = 24
 # Points are looked up so many at a time that what is worked on stays in the processor's cache.

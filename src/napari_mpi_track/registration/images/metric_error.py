@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi_track.registration.climbing import Movements
-from napari_mpi_track.registration.similarity import Comparison
+from napari_mpi_track.registration.images.climbing import Movements
+from napari_mpi_track.registration.images.similarity import Comparison
 
 Matrix = NDArray[np.float64]
 

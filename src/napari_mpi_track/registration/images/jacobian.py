@@ -10,7 +10,7 @@ from napari_mpi_track.errors import AlignmentRefusedError
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.registration.lattice import Bases
+from napari_mpi_track.registration.images.lattice import Bases
 from napari_mpi_track.registration.resample import require_frames
 
 # Soft tissue keeps its volume to a few per cent; lungs, gut, bladder and tumours change by a factor of two between

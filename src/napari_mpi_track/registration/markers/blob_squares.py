@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi_track.registration.profiles import Profile, blob_and_gradient
+from napari_mpi_track.registration.markers.profiles import Profile, blob_and_gradient
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi_track.errors import AlignmentRefusedError
-from napari_mpi_track.registration.closed_form import closed_form
+from napari_mpi_track.registration.markers.closed_form import closed_form
 
 # Distances agree when they differ by less than this and three standard errors; markers are drawn, glued and
 # blurred, so that no pair of real centres agrees better than this.

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi_track.registration.closed_form import closed_form
+from napari_mpi_track.registration.markers.closed_form import closed_form
 
 # One alignment in a thousand of markers that do agree is called in doubt.
 _LEVEL = 0.001

@@ -11,13 +11,13 @@ from napari_mpi_track.errors import AlignmentError, AlignmentRefusedError
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict
-from napari_mpi_track.registration.climbing import Movements, Top, climb, settle
-from napari_mpi_track.registration.distinctness import distinctness
 from napari_mpi_track.registration.evidence import AlignmentStep, ImageEvidence
-from napari_mpi_track.registration.metric_error import MeasuredError, measured_error
-from napari_mpi_track.registration.pictures import pictured
-from napari_mpi_track.registration.poses import pose, principal_rotations
-from napari_mpi_track.registration.search import (
+from napari_mpi_track.registration.images.climbing import Movements, Top, climb, settle
+from napari_mpi_track.registration.images.distinctness import distinctness
+from napari_mpi_track.registration.images.metric_error import MeasuredError, measured_error
+from napari_mpi_track.registration.images.pictures import pictured
+from napari_mpi_track.registration.images.poses import pose, principal_rotations
+from napari_mpi_track.registration.images.search import (
     COARSE,
     FEW,
     FINE,
@@ -30,8 +30,8 @@ from napari_mpi_track.registration.search import (
     Watch,
     exact_last_row,
 )
-from napari_mpi_track.registration.similarity import Comparison, information_of
-from napari_mpi_track.registration.verdict import METRICS, Finding, Rival, body_overlap, judged
+from napari_mpi_track.registration.images.similarity import Comparison, information_of
+from napari_mpi_track.registration.images.verdict import METRICS, Finding, Rival, body_overlap, judged
 
 # By what factor a pose must tell more than the one nearest to the user's start to be taken instead.
 _CLEARLY = 1.2

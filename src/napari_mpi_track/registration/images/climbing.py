@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi_track.registration.alignment import rotation_from_vector
-from napari_mpi_track.registration.similarity import Comparison
+from napari_mpi_track.registration.images.similarity import Comparison
 
 Matrix = NDArray[np.float64]
 

@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.errors import AlignmentError
 from napari_mpi_track.imaging.transform import Transform
-from napari_mpi_track.registration.climbing import Movements, Top, climb
 from napari_mpi_track.registration.evidence import AlignmentStep
-from napari_mpi_track.registration.pictures import Picture
-from napari_mpi_track.registration.poses import (
+from napari_mpi_track.registration.images.climbing import Movements, Top, climb
+from napari_mpi_track.registration.images.pictures import Picture
+from napari_mpi_track.registration.images.poses import (
     apart,
     axis_aligned_rotations,
     pose,
     principal_rotations,
     tilts,
 )
-from napari_mpi_track.registration.similarity import Comparison, compared
+from napari_mpi_track.registration.images.similarity import Comparison, compared
 
 Matrix = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi_track.imaging.grid import Grid
-from napari_mpi_track.registration.lattice import Bases, Bending, Coefficients
+from napari_mpi_track.registration.images.lattice import Bases, Bending, Coefficients
 
 _BINS = 32
 _MEMORY = 8

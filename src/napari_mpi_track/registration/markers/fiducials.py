@@ -11,11 +11,11 @@ from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.registration.alignment import Alignment, Verdict, movement_jacobian
-from napari_mpi_track.registration.blobs import find_blobs
-from napari_mpi_track.registration.closed_form import closed_form
-from napari_mpi_track.registration.disagreement import Disagreement, find_disagreement, find_stray
 from napari_mpi_track.registration.evidence import FiducialEvidence
-from napari_mpi_track.registration.pairing import Candidates, Pairing, pair_by_distances
+from napari_mpi_track.registration.markers.blobs import find_blobs
+from napari_mpi_track.registration.markers.closed_form import closed_form
+from napari_mpi_track.registration.markers.disagreement import Disagreement, find_disagreement, find_stray
+from napari_mpi_track.registration.markers.pairing import Candidates, Pairing, pair_by_distances
 
 # Nothing is known of how given points were placed until their residual is; about half a voxel of a mouse scan.
 _GIVEN_POINT_SD_MM = 0.2

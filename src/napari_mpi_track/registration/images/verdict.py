@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi_track.registration.alignment import Verdict
-from napari_mpi_track.registration.distinctness import Distinctness
-from napari_mpi_track.registration.pictures import Picture
+from napari_mpi_track.registration.images.distinctness import Distinctness
+from napari_mpi_track.registration.images.pictures import Picture
 
 Matrix = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.imaging.noise import Noise, estimate_noise
 from napari_mpi_track.imaging.volume import Modality, Volume
-from napari_mpi_track.registration.blob_fit import Blob, BlobFitter
-from napari_mpi_track.registration.blob_search import blob_candidates, channels
+from napari_mpi_track.registration.markers.blob_fit import Blob, BlobFitter
+from napari_mpi_track.registration.markers.blob_search import blob_candidates, channels
 
 # The Gaussian fitted to a sharp ball of diameter 1 has this FWHM; blur and voxels only widen it.
 _FWHM_OF_A_BALL = 0.66

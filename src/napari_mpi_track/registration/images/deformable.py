@@ -16,11 +16,11 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.alignment import Alignment
 from napari_mpi_track.registration.evidence import AlignmentStep, DeformationEvidence, ImageEvidence
-from napari_mpi_track.registration.jacobian import VolumeChange, volume_change
-from napari_mpi_track.registration.lattice import Coefficients, Lattice
-from napari_mpi_track.registration.pictures import Picture, pictured
-from napari_mpi_track.registration.search import Watch
-from napari_mpi_track.registration.warping import Warp, correlation, fitted, mutual_information
+from napari_mpi_track.registration.images.jacobian import VolumeChange, volume_change
+from napari_mpi_track.registration.images.lattice import Coefficients, Lattice
+from napari_mpi_track.registration.images.pictures import Picture, pictured
+from napari_mpi_track.registration.images.search import Watch
+from napari_mpi_track.registration.images.warping import Warp, correlation, fitted, mutual_information
 
 # Voxels of each level; each has twice the control points of the one before, along every axis.
 _LEVELS = (30_000, 30_000, 200_000, 1_500_000)

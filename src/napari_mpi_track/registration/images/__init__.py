@@ -1,0 +1,1 @@
+"""Alignment by what two images share: the search over poses, the metric, deformation and verdict."""

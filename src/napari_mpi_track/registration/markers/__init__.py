@@ -1,0 +1,1 @@
+"""Alignment by fiducials: found as blobs, paired by their distances, brought together in closed form."""
