@@ -43,8 +43,8 @@ def _clipped(voxels: NDArray[Any], low: float, high: float) -> NDArray[Any]:
     if voxels.dtype.kind in "iu":
         # Whole numbers are cut before they take four bytes each.
         limits = np.iinfo(voxels.dtype)
-        return np.clip(voxels, max(int(low), int(limits.min)), min(int(high), int(limits.max)))
-    return np.clip(voxels, low, high)
+        return np.asarray(np.clip(voxels, max(int(low), int(limits.min)), min(int(high), int(limits.max))))
+    return np.asarray(np.clip(voxels, low, high))
 
 
 def channels(volume: Volume, any_contrast: bool = False) -> list[Channel]:
