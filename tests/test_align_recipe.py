@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from napari_mpi_track.cli import main
-from napari_mpi_track.registration.alignment import load_alignment
+from napari_mpi_track.registration.alignment_files import load_alignment
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "docs" / "recipes" / "align-a-session.md"

@@ -10,7 +10,7 @@ import pytest
 from napari_mpi_track.cli import main
 from napari_mpi_track.longitudinal.conditions import study_calibration
 from napari_mpi_track.longitudinal.study_file import load_study
-from napari_mpi_track.registration.alignment import load_alignment
+from napari_mpi_track.registration.alignment_files import load_alignment
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 STUDIES = ("car-t", "knee")

@@ -13,7 +13,8 @@ from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.readers.scans import read_scan
-from napari_mpi_track.registration.alignment import Alignment, load_alignment, save_alignment
+from napari_mpi_track.registration.alignment import Alignment
+from napari_mpi_track.registration.alignment_files import load_alignment, save_alignment
 from napari_mpi_track.writers.points import write_points
 from napari_mpi_track.writers.scans import write_volume
 

@@ -31,7 +31,7 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.longitudinal.study_file import load_study
 from napari_mpi_track.readers.points import read_points
-from napari_mpi_track.registration.alignment import load_alignment
+from napari_mpi_track.registration.alignment_files import load_alignment
 from napari_mpi_track.registration.evidence import AlignmentStep
 from napari_mpi_track.writers.points import write_points
 

@@ -14,7 +14,8 @@ from napari_mpi_track.longitudinal.analysis import analyse_study, analyse_timepo
 from napari_mpi_track.longitudinal.measurement import Measurement
 from napari_mpi_track.longitudinal.study import Study
 from napari_mpi_track.longitudinal.study_file import load_study
-from napari_mpi_track.registration.alignment import Alignment, Verdict, save_alignment
+from napari_mpi_track.registration.alignment import Alignment, Verdict
+from napari_mpi_track.registration.alignment_files import save_alignment
 from napari_mpi_track.writers.scans import write_volume
 
 STUDY = """schema: 1

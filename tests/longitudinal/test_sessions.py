@@ -14,7 +14,7 @@ from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.longitudinal.analysis import analyse_timepoint
 from napari_mpi_track.longitudinal.study_file import load_study
 from napari_mpi_track.registration.align import align
-from napari_mpi_track.registration.alignment import save_alignment
+from napari_mpi_track.registration.alignment_files import save_alignment
 from napari_mpi_track.writers.points import write_points
 from napari_mpi_track.writers.scans import write_volume
 

@@ -11,14 +11,8 @@ from scipy.spatial.transform import Rotation
 from napari_mpi_track.errors import AlignmentError, FrameMismatchError, OutputExistsError
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
-from napari_mpi_track.registration.alignment import (
-    Alignment,
-    Verdict,
-    chain,
-    load_alignment,
-    rotation_from_vector,
-    save_alignment,
-)
+from napari_mpi_track.registration.alignment import Alignment, Verdict, chain, rotation_from_vector
+from napari_mpi_track.registration.alignment_files import load_alignment, save_alignment
 from napari_mpi_track.registration.evidence import FiducialEvidence, ImageEvidence
 
 

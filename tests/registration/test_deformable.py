@@ -16,7 +16,8 @@ from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.align import align
-from napari_mpi_track.registration.alignment import Alignment, load_alignment, save_alignment
+from napari_mpi_track.registration.alignment import Alignment
+from napari_mpi_track.registration.alignment_files import load_alignment, save_alignment
 from napari_mpi_track.registration.images.deformable import align_deformable
 from napari_mpi_track.registration.images.jacobian import jacobian_map, volume_change
 

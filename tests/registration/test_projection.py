@@ -10,7 +10,8 @@ from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.align import align
-from napari_mpi_track.registration.alignment import Verdict, load_alignment, save_alignment
+from napari_mpi_track.registration.alignment import Verdict
+from napari_mpi_track.registration.alignment_files import load_alignment, save_alignment
 from napari_mpi_track.registration.view import project
 
 # Across (x) and along (z) the animal, seen along y as a coronal projection is, mm.

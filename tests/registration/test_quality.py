@@ -17,7 +17,8 @@ from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.readers.scans import read_scan
 from napari_mpi_track.registration.align import align
-from napari_mpi_track.registration.alignment import Alignment, Verdict, load_alignment, save_alignment
+from napari_mpi_track.registration.alignment import Alignment, Verdict
+from napari_mpi_track.registration.alignment_files import load_alignment, save_alignment
 from napari_mpi_track.registration.evidence import ImageEvidence
 from napari_mpi_track.registration.quality import body_overlap, checked, edge_agreement, landmark_evidence
 

@@ -13,7 +13,8 @@ from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.align import align
-from napari_mpi_track.registration.alignment import Alignment, Verdict, load_alignment, save_alignment
+from napari_mpi_track.registration.alignment import Alignment, Verdict
+from napari_mpi_track.registration.alignment_files import load_alignment, save_alignment
 from napari_mpi_track.registration.saved import chained, checked_by_markers, for_session
 
 PHANTOM = np.array([[0.0, 0, 0], [22, 3, -8], [-15, 18, 6], [4, -17, 21], [-9, -6, -24]])

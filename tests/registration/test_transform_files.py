@@ -12,7 +12,8 @@ from strategies import affine_transforms, deformations, seeds
 
 from napari_mpi_track.errors import AlignmentError
 from napari_mpi_track.imaging.transform import Transform
-from napari_mpi_track.registration.alignment import Alignment, chain, load_alignment, save_alignment
+from napari_mpi_track.registration.alignment import Alignment, chain
+from napari_mpi_track.registration.alignment_files import load_alignment, save_alignment
 
 with_folder = settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

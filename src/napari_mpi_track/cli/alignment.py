@@ -111,7 +111,7 @@ def align(
     """
     from napari_mpi_track.readers.points import read_points
     from napari_mpi_track.registration.align import align as find_alignment
-    from napari_mpi_track.registration.alignment import load_alignment, require_saveable, save_alignment
+    from napari_mpi_track.registration.alignment_files import load_alignment, require_saveable, save_alignment
     from napari_mpi_track.registration.images.jacobian import jacobian_map
     from napari_mpi_track.registration.resample import resample
     from napari_mpi_track.writers.scans import require_writable, write_volume
@@ -205,7 +205,7 @@ def apply(
     Example: mpi-track apply ct_to_mpi.tfm mpi.nii.gz --onto ct.nii.gz --out mpi_on_ct.nii.gz
     """
     from napari_mpi_track.readers.organs import read_organs
-    from napari_mpi_track.registration.alignment import load_alignment
+    from napari_mpi_track.registration.alignment_files import load_alignment
     from napari_mpi_track.registration.resample import resample, resample_organs
     from napari_mpi_track.registration.saved import for_session
     from napari_mpi_track.writers.scans import require_writable, write_volume
@@ -236,7 +236,7 @@ def chain(
 
     Example: mpi-track chain day0_to_day7.tfm day7_ct_to_mpi.tfm --out day0_to_mpi7.tfm
     """
-    from napari_mpi_track.registration.alignment import load_alignment, require_saveable, save_alignment
+    from napari_mpi_track.registration.alignment_files import load_alignment, require_saveable, save_alignment
     from napari_mpi_track.registration.saved import chained
 
     require_saveable(out, overwrite)

@@ -55,7 +55,7 @@ def check(
 
     Example: mpi-track check T.tfm ct.nii.gz mr.nii.gz --fixed-landmarks ct.csv --moving-landmarks mr.csv --evidence DIR
     """
-    from napari_mpi_track.registration.alignment import load_alignment
+    from napari_mpi_track.registration.alignment_files import load_alignment
     from napari_mpi_track.registration.quality import checked
 
     require_landmark_pair(fixed_landmarks, moving_landmarks)

@@ -118,7 +118,7 @@ def quantify(
 
 def _way(path: Path, labels: Any, scan: Any) -> Any:
     """Return a saved alignment for these organs and this scan, with what is not known of it said."""
-    from napari_mpi_track.registration.alignment import load_alignment
+    from napari_mpi_track.registration.alignment_files import load_alignment
     from napari_mpi_track.registration.saved import for_session
 
     used = for_session(

@@ -24,7 +24,8 @@ from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.study import Study
 from napari_mpi_track.longitudinal.study_file import load_study
 from napari_mpi_track.longitudinal.yaml_text import parse_yaml
-from napari_mpi_track.registration.alignment import Alignment, save_alignment
+from napari_mpi_track.registration.alignment import Alignment
+from napari_mpi_track.registration.alignment_files import save_alignment
 from napari_mpi_track.writers.points import write_points
 from napari_mpi_track.writers.whole import whole_file
 

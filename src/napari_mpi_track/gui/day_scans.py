@@ -19,7 +19,8 @@ from napari_mpi_track.quantification.saturation import load_saturation
 from napari_mpi_track.readers.organs import read_organ_names, read_organs
 from napari_mpi_track.readers.points import read_points
 from napari_mpi_track.readers.scans import read_scan
-from napari_mpi_track.registration.alignment import Alignment, load_alignment
+from napari_mpi_track.registration.alignment import Alignment
+from napari_mpi_track.registration.alignment_files import load_alignment
 
 # These search for a match over the whole scan and take long: they wait until somebody asks.
 _SLOW_METHODS = ("intensity", "moments")

@@ -19,7 +19,8 @@ from napari_mpi_track.readers.organs import read_organ_names, read_organs
 from napari_mpi_track.readers.points import read_points
 from napari_mpi_track.readers.scans import read_scan
 from napari_mpi_track.registration.align import align
-from napari_mpi_track.registration.alignment import Alignment, chain, load_alignment
+from napari_mpi_track.registration.alignment import Alignment, chain
+from napari_mpi_track.registration.alignment_files import load_alignment
 from napari_mpi_track.registration.saved import as_bed, checked_by_markers, for_session
 
 _METHODS = ("frame", "fiducials", "intensity", "moments")

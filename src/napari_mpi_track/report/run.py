@@ -13,7 +13,8 @@ from napari_mpi_track.longitudinal.analysis import TimepointAnalysis, analyse_st
 from napari_mpi_track.longitudinal.conditions import idle_overrides, study_calibration
 from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
-from napari_mpi_track.registration.alignment import Alignment, save_alignment
+from napari_mpi_track.registration.alignment import Alignment
+from napari_mpi_track.registration.alignment_files import save_alignment
 from napari_mpi_track.report.alignment_evidence import AlignmentEvidence, alignment_evidence
 from napari_mpi_track.report.finished import FinishedTimepoint, find_finished, keep
 from napari_mpi_track.report.output_place import OutputPlace

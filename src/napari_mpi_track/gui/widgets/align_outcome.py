@@ -19,7 +19,8 @@ from napari_mpi_track.gui.widgets.align_body import AlignBody
 from napari_mpi_track.gui.widgets.alignment_card import DRAWN_PX
 from napari_mpi_track.imaging.foreground import body_centre_mm, find_body
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.registration.alignment import Alignment, load_alignment, save_alignment
+from napari_mpi_track.registration.alignment import Alignment
+from napari_mpi_track.registration.alignment_files import load_alignment, save_alignment
 
 
 class Outcome:
