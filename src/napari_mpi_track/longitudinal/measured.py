@@ -47,11 +47,14 @@ class SignalErrors:
     noise: float
     spill_over: float
     alignment: float
+    background: float = 0.0
+    rule: float = 0.0
 
     @property
     def own(self) -> float:
         """All terms together."""
-        return float(np.sqrt(self.noise**2 + self.spill_over**2 + self.alignment**2))
+        terms = (self.noise, self.background, self.rule, self.spill_over, self.alignment)
+        return float(np.linalg.norm(terms))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
