@@ -123,10 +123,49 @@ def test_a_point_spread_is_frozen_pickles_and_widens():
     assert_frozen(again.fwhm_mm)
     assert again.shape is PsfShape.LORENTZIAN
     np.testing.assert_allclose(again.widened(1.1).fwhm_mm, [1.1, 2.2, 3.3])
-    assert psf.widened(1.1).fwhm_relative_sd == 0.05
+    np.testing.assert_array_equal(psf.widened(1.1).fwhm_relative_sd, [0.05] * 3)
+    np.testing.assert_allclose(again.widened(np.array([1.0, 2.0, 1.0])).fwhm_mm, [1.0, 4.0, 3.0])
+
+
+def test_one_relative_error_is_shared_and_three_are_independent():
+    one, three = PointSpread(PsfShape.GAUSSIAN, 2.0, 0.1), PointSpread(PsfShape.GAUSSIAN, 2.0, (0.1, 0.2, 0.0))
+    np.testing.assert_allclose(one.relative_covariance, np.full((3, 3), 0.01))
+    np.testing.assert_allclose(three.relative_covariance, np.diag([0.01, 0.04, 0.0]))
+    np.testing.assert_allclose(one.widened(1.5).relative_covariance, np.full((3, 3), 0.01))
+
+
+@BOTH
+def test_the_slope_of_the_blur_is_its_change_under_another_width(shape):
+    grid = Grid.from_spacing((11, 13, 15), (1.0, 0.9, 0.7))
+    source = np.zeros(grid.shape)
+    source[4:8, 3:9, 6:8] = 1.0
+    psf = PointSpread(shape, (2.5, 3.0, 2.2))
+    for axis, slope in enumerate(psf.blur_slopes(source, grid)):
+        factor = np.ones(3)
+        factor[axis] = 1.01
+        change = psf.widened(factor).blur(source, grid) - psf.widened(2 - factor).blur(source, grid)
+        np.testing.assert_allclose(slope, change / 0.02, atol=2e-3 * np.abs(slope).max())
+
+
+@BOTH
+def test_a_small_source_in_a_wide_field_is_blurred_as_in_a_field_full_of_nothing_else(shape):
+    grid = Grid.from_spacing((20, 21, 22), 1.0)
+    rng = np.random.default_rng(0)
+    everywhere, small = rng.random(grid.shape), np.zeros(grid.shape)
+    small[3:6, 15:21, 0:2] = rng.random((3, 6, 2))
+    psf = PointSpread(shape, (2.0, 0.0, 3.0))
+    together = psf.blur(everywhere + small, grid)
+    np.testing.assert_allclose(psf.blur(small, grid), together - psf.blur(everywhere, grid), atol=1e-12)
+    assert not psf.blur(np.zeros(grid.shape), grid).any()
 
 
 @pytest.mark.parametrize("fwhm_mm", [-1.0, np.nan, np.inf, (1.0, -2.0, 3.0)])
 def test_a_width_that_is_none_is_refused(fwhm_mm):
     with pytest.raises(MeasurementError):
         PointSpread(PsfShape.GAUSSIAN, fwhm_mm)
+
+
+@pytest.mark.parametrize("relative_sd", [-0.1, np.nan, (0.1, -0.1, 0.0)])
+def test_a_relative_error_below_zero_is_refused(relative_sd):
+    with pytest.raises(MeasurementError):
+        PointSpread(PsfShape.GAUSSIAN, 2.0, relative_sd)

@@ -198,6 +198,11 @@ def test_an_alignment_is_a_method_or_the_path_of_a_transform(load, folder, fault
     [
         ("psf: {shape: lorentzian, fwhm_mm: 2.5}", PsfShape.LORENTZIAN, [2.5] * 3),
         ("psf: {shape: gaussian, fwhm_mm: [1, 2, 3], fwhm_relative_sd: 0.05}", PsfShape.GAUSSIAN, [1, 2, 3]),
+        (
+            "psf: {shape: gaussian, fwhm_mm: [1, 2, 3], fwhm_relative_sd: [0.05, 0.04, 0.03]}",
+            PsfShape.GAUSSIAN,
+            [1, 2, 3],
+        ),
         ("psf_fwhm_mm: 3.0", PsfShape.GAUSSIAN, [3.0] * 3),
     ],
 )

@@ -160,13 +160,29 @@ def test_the_covariance_of_corrected_totals_is_that_of_many_scans(gaussian):
     np.testing.assert_allclose(np.mean(found, axis=0), gaussian.corrected(psf).totals, atol=0.3 * np.sqrt(scale.max()))
 
 
-def test_the_sensitivity_to_the_width_is_the_change_under_another_width(gaussian):
+def test_the_sensitivity_to_each_width_is_the_change_under_another_width(gaussian):
     spill = gaussian.corrected(PointSpread(PsfShape.GAUSSIAN, FWHM_MM, 0.05))
-    up, down = (gaussian.corrected(PointSpread(PsfShape.GAUSSIAN, FWHM_MM * w)).totals for w in (1.03, 0.97))
-    slope = (up - down) / 0.06
-    np.testing.assert_allclose(spill.psf_sensitivity, slope, atol=0.03 * np.abs(slope).max())
-    assert np.abs(spill.psf_sensitivity).max() > 0
+    for axis in range(3):
+        factor = np.ones(3)
+        factor[axis] = 1.03
+        up, down = (
+            gaussian.corrected(PointSpread(PsfShape.GAUSSIAN, FWHM_MM * w)).totals for w in (factor, 2 - factor)
+        )
+        slope = (up - down) / 0.06
+        np.testing.assert_allclose(spill.psf_sensitivity[:, axis], slope, atol=0.03 * np.abs(slope).max())
+        assert np.abs(spill.psf_sensitivity[:, axis]).max() > 0
     assert not gaussian.corrected(PointSpread(PsfShape.GAUSSIAN, FWHM_MM)).psf_sensitivity.any()
+
+
+def test_an_error_shared_by_all_widths_adds_up_and_errors_of_their_own_do_not(gaussian):
+    shared = gaussian.corrected(PointSpread(PsfShape.GAUSSIAN, FWHM_MM, 0.05))
+    own = gaussian.corrected(PointSpread(PsfShape.GAUSSIAN, FWHM_MM, (0.05, 0.05, 0.05)))
+    together = 0.05 * np.abs(shared.psf_sensitivity.sum(axis=1))
+    apart = 0.05 * np.linalg.norm(own.psf_sensitivity, axis=1)
+    np.testing.assert_allclose(np.sqrt(np.diag(shared.psf_covariance)), together, rtol=1e-9)
+    np.testing.assert_allclose(np.sqrt(np.diag(own.psf_covariance)), apart, rtol=1e-9)
+    # Widening any axis takes signal out of an organ, so what is shared counts for more.
+    assert np.all(together > apart)
 
 
 def test_an_organ_lit_evenly_fits_and_a_deposit_does_not(gaussian):

@@ -116,9 +116,8 @@ class MeasuredScan:
             errors = SignalErrors(_sd(noise), 0.0, _sd(moved))
             return Estimate(float(weights @ self.signals.totals()), errors.own), errors
         noise = weights @ self.spill.noise_covariance @ weights
-        width_sd = 0.0 if self.point_spread is None else self.point_spread.fwhm_relative_sd
         correction = float(weights @ (self.spill.totals - self.signals.totals()))
-        by_width = float(weights @ self.spill.psf_sensitivity) * width_sd
+        by_width = _sd(weights @ self.spill.psf_covariance @ weights)
         blurred = float(np.hypot(by_width, _UNKNOWN_OF_CORRECTION * correction))
         turned = self.spill.corrected(self.spill.corrected(self.alignment_covariance).T)
         errors = SignalErrors(_sd(noise), blurred, _sd(weights @ turned @ weights))

@@ -34,6 +34,7 @@ def _as_word(value: Any) -> Any:
 Time = Annotated[datetime, BeforeValidator(_is_a_date)]
 Word = Annotated[str, BeforeValidator(_as_word), Field(min_length=1)]
 Length = Annotated[float, Field(gt=0)]
+RelativeError = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -66,7 +67,7 @@ class PsfText(Text):
 
     shape: PsfShape
     fwhm_mm: float | tuple[float, float, float]
-    fwhm_relative_sd: float = Field(default=0.0, ge=0, le=1)
+    fwhm_relative_sd: RelativeError | tuple[RelativeError, RelativeError, RelativeError] = 0.0
 
 
 class ConditionsText(Text):

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.imaging.frozen import frozen
@@ -35,8 +36,10 @@ class SpillOver:
     noise_covariance
         Of the corrected totals from the scan's noise, shape (k, k).
     psf_sensitivity
-        Change of the corrected totals with the relative error of the point spread's width (per 1 = 100 %),
-        shape (k,).
+        Change of the corrected totals with the relative error of the point spread's width along plane, row and
+        column (per 1 = 100 %), shape (k, 3).
+    psf_covariance
+        Of the corrected totals from the errors of those widths, shape (k, k).
     spill_in
         Part of each organ's measured signal that came from other organs, by name; may leave 0..1 in noise.
     lost
@@ -52,12 +55,13 @@ class SpillOver:
     totals: NDArray[np.float64]
     noise_covariance: NDArray[np.float64]
     psf_sensitivity: NDArray[np.float64]
+    psf_covariance: NDArray[np.float64]
     spill_in: Mapping[str, float]
     lost: Mapping[str, float]
     misfit: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        for name in ("transfer", "totals", "noise_covariance", "psf_sensitivity"):
+        for name in ("transfer", "totals", "noise_covariance", "psf_sensitivity", "psf_covariance"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
         for name in ("spill_in", "lost", "misfit"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
@@ -102,7 +106,8 @@ def correct_spill_over(
     """
     names = signals.names
     templates = _templates(occupancy, sources or {})
-    transfer, blurred = _transfer(occupancy, templates, point_spread)
+    membership = _membership(occupancy)
+    transfer = np.stack([_received(membership, point_spread.blur(t, occupancy.grid)) for t in templates], axis=1)
     condition = float(np.linalg.cond(transfer))
     if not condition < _WORST_CONDITION:
         raise MeasurementError(
@@ -110,23 +115,25 @@ def correct_spill_over(
             file=volume.file,
             remedy="join the organs that overlap, leave out those outside the field of view, or switch spill_over off",
         )
-    measured = signals.totals()
-    totals = np.asarray(np.linalg.solve(transfer, measured), dtype=np.float64)
-    inverse = np.linalg.inv(transfer)
+    totals = np.asarray(np.linalg.solve(transfer, signals.totals()), dtype=np.float64)
+    inverse = np.asarray(np.linalg.inv(transfer), dtype=np.float64)
     arriving = transfer * totals
     whole = arriving.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         own_part = np.where(whole != 0, np.diag(arriving) / whole, 1.0)
+    source = sum((total * t for total, t in zip(totals, templates, strict=True)), np.zeros(occupancy.grid.shape))
+    sensitivity = _psf_sensitivity(membership, source, occupancy, point_spread, inverse)
     return SpillOver(
         names,
         transfer,
         condition,
         totals,
         inverse @ signals.noise_covariance @ inverse.T,
-        _psf_sensitivity(occupancy, templates, point_spread, measured),
+        sensitivity,
+        sensitivity @ point_spread.relative_covariance @ sensitivity.T,
         dict(zip(names, (float(1 - part) for part in own_part), strict=True)),
         dict(zip(names, (float(1 - part) for part in transfer.sum(axis=0)), strict=True)),
-        _misfit(volume, occupancy, signals, noise, totals, blurred),
+        _misfit(volume, occupancy, signals, noise, point_spread.blur(source, occupancy.grid)),
     )
 
 
@@ -145,35 +152,36 @@ def _templates(occupancy: Occupancy, sources: Mapping[str, OrganOccupancy]) -> l
     return templates
 
 
-def _transfer(
-    occupancy: Occupancy, templates: list[NDArray[np.float64]], point_spread: PointSpread
-) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
-    """Return W and every template as the scanner would show it."""
+def _membership(occupancy: Occupancy) -> csr_array:
+    """Return the organs' fractions as one sparse matrix, shape (k, voxels of the grid)."""
     organs = list(occupancy.organs.values())
-    transfer = np.zeros((len(organs), len(organs)))
-    blurred = []
-    for column, template in enumerate(templates):
-        shown = point_spread.blur(template, occupancy.grid)
-        blurred.append(shown)
-        transfer[:, column] = [organ.fraction @ shown.ravel()[organ.voxel] for organ in organs]
-    return transfer, blurred
+    ends = np.cumsum([0, *(organ.voxel.size for organ in organs)])
+    fraction = np.concatenate([organ.fraction for organ in organs])
+    voxel = np.concatenate([organ.voxel for organ in organs])
+    return csr_array((fraction, voxel, ends), shape=(len(organs), int(np.prod(occupancy.grid.shape))))
+
+
+def _received(membership: csr_array, shown: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what every organ receives of a blurred source, shape (k,)."""
+    return np.asarray(membership @ shown.ravel())
 
 
 def _psf_sensitivity(
+    membership: csr_array,
+    source: NDArray[np.float64],
     occupancy: Occupancy,
-    templates: list[NDArray[np.float64]],
     point_spread: PointSpread,
-    measured: NDArray[np.float64],
+    inverse: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return d(corrected totals) / d(relative width), by a central difference of 2 %."""
-    if point_spread.fwhm_relative_sd == 0:
-        return np.zeros(len(measured))
-    step = 0.02
-    wider, narrower = (
-        np.linalg.solve(_transfer(occupancy, templates, point_spread.widened(1 + sign * step))[0], measured)
-        for sign in (1, -1)
-    )
-    return np.asarray((wider - narrower) / (2 * step))
+    """Return d(corrected totals) / d(relative width of each axis), shape (k, 3).
+
+    From W t = measured, dt = -W^-1 dW t, and dW t is the blurred source's own change: three blurs, however many
+    organs there are.
+    """
+    if not np.any(point_spread.fwhm_relative_sd):
+        return np.zeros((len(inverse), 3))
+    slopes = [_received(membership, slope) for slope in point_spread.blur_slopes(source, occupancy.grid)]
+    return np.asarray(-inverse @ np.stack(slopes, axis=1))
 
 
 def _misfit(
@@ -181,19 +189,16 @@ def _misfit(
     occupancy: Occupancy,
     signals: OrganSignals,
     noise: Noise,
-    totals: NDArray[np.float64],
-    blurred: list[NDArray[np.float64]],
+    shown: NDArray[np.float64],
 ) -> dict[str, float]:
     signal = np.where(np.isfinite(volume.voxels), volume.voxels, signals.background) - signals.background
-    model = sum(total * shown for total, shown in zip(totals, blurred, strict=True)) / volume.voxel_measure
-    residual = (signal - model).ravel()
+    residual = (signal - shown / volume.voxel_measure).ravel()
     flat = signal.ravel()
     misfit = {}
     for name, organ in occupancy.organs.items():
         weight = organ.fraction.sum()
         unexplained = organ.fraction @ residual[organ.voxel] ** 2 / weight - noise.sd**2
-        shown = organ.fraction @ flat[organ.voxel] ** 2 / weight - noise.sd**2
+        seen = organ.fraction @ flat[organ.voxel] ** 2 / weight - noise.sd**2
         # An organ no brighter than its noise cannot show how it is lit.
-        visible = shown > noise.sd**2
-        misfit[name] = float(np.sqrt(max(unexplained, 0.0) / shown)) if visible else 0.0
+        misfit[name] = float(np.sqrt(max(unexplained, 0.0) / seen)) if seen > noise.sd**2 else 0.0
     return misfit
