@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_mpi_track.imaging.noise import estimate_noise
+from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.measured import MeasuredScan, SignalErrors, measure_scan
 from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement, ScanRows
 from napari_mpi_track.longitudinal.scene import Scene
@@ -28,16 +29,16 @@ def mpi_rows(
     Without organs only the rows ``outside`` and ``total`` are there. Cells are read from the corrected totals where
     the study asks for spill-over correction, else from the measured ones; the cell-free control arm has none.
     """
-    mpi = scene.mpi
-    if subject.is_control and calibration is not None and calibration.x_quantity == "cells":
-        # The cell-free arm has no cells to count: tracer in solution also gives another signal than in cells.
-        calibration = None
-    if mpi is None:
-        return _rows_of_a_number(study, subject, timepoint, calibration)
-    noise = estimate_noise(mpi)
-    scan = measure_scan(
+    if scene.mpi is None:
+        return _rows_of_a_number(study, subject, timepoint, _calibration_of(subject, calibration))
+    return rows_of_day(study, subject, timepoint, measure_day(study, scene.mpi, scene), calibration)
+
+
+def measure_day(study: Study, mpi: Volume, scene: Scene) -> MeasuredScan:
+    """Return the MPI of one day measured in its scene, as the study says."""
+    return measure_scan(
         mpi,
-        noise,
+        estimate_noise(mpi),
         scene.mpi_organs,
         scene.mpi_from_organs,
         markers=scene.mpi_fiducials,
@@ -45,6 +46,13 @@ def mpi_rows(
         scan_from_anatomy=scene.mpi_from_anatomy,
         point_spread=study.psf if study.spill_over else None,
     )
+
+
+def rows_of_day(
+    study: Study, subject: Subject, timepoint: Timepoint, scan: MeasuredScan, calibration: Calibration | None
+) -> ScanRows:
+    """Return the rows of one measured day, the budget of their errors, and what there is to warn of."""
+    calibration = _calibration_of(subject, calibration)
     warnings = [f"MPI: {doubt}" for doubt in scan.doubts()]
     if study.spill_over and study.psf is None:
         warnings.append("spill_over is asked for, but the study gives no point spread (psf): nothing is corrected")
@@ -52,6 +60,15 @@ def mpi_rows(
     drift = drift_of(study, subject, timepoint, scan)
     rows, budget = rows_of_scan(named, scan, calibration, study.signal_metric, drift=drift, vial=study.vial_organ)
     return ScanRows(tuple(rows), tuple(budget), tuple(warnings))
+
+
+def _calibration_of(subject: Subject, calibration: Calibration | None) -> Calibration | None:
+    """Return what a subject's cells are counted by: nothing in the cell-free arm.
+
+    It has no cells to count, and tracer in solution gives another signal than in cells.
+    """
+    is_of_cells = calibration is not None and calibration.x_quantity == "cells"
+    return None if subject.is_control and is_of_cells else calibration
 
 
 def rows_of_scan(
