@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_mpi_track.registration.alignment import Alignment
     from napari_mpi_track.registration.resample import resample
     from napari_mpi_track.report.run import run_study
-    from napari_mpi_track.segmentation.thresholds import segment
+    from napari_mpi_track.segmentation.signal_rules import segment
     from napari_mpi_track.simulation.studies import simulate_study
     from napari_mpi_track.writers.scans import write_volume
 
@@ -56,7 +56,7 @@ _HOME = {
     "align": "registration.align",
     "Alignment": "registration.alignment",
     "resample": "registration.resample",
-    "segment": "segmentation.thresholds",
+    "segment": "segmentation.signal_rules",
     "Estimate": "quantification.estimate",
     "measure_occupancy": "quantification.occupancy",
     "measure_organs": "quantification.organ_signal",

@@ -6,7 +6,18 @@ import traceback
 import typer
 
 from napari_mpi_track import __version__
-from napari_mpi_track.cli import alignment, curves, evidence, organs, receiver, scans, signal, studies, tubes
+from napari_mpi_track.cli import (
+    alignment,
+    curves,
+    evidence,
+    organs,
+    receiver,
+    scans,
+    segmentation,
+    signal,
+    studies,
+    tubes,
+)
 from napari_mpi_track.errors import AlignmentRefusedError, MpiTrackError
 
 # Typer carries its own copy of click; its exceptions are reached by the one it shows.
@@ -47,7 +58,7 @@ for _command in (
     alignment.chain,
     alignment.apply,
     scans.project,
-    scans.segment,
+    segmentation.segment,
     receiver.calibrate_receiver,
     tubes.measure_tubes,
     signal.calibrate,

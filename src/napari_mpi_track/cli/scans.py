@@ -1,4 +1,4 @@
-"""Commands that look at scans: info, convert, project, segment."""
+"""Commands that look at scans: info, convert, project."""
 
 from collections import Counter
 from enum import StrEnum
@@ -11,7 +11,6 @@ from napari_mpi_track.cli.options import (
     AsJson,
     ModalityOption,
     Overwrite,
-    SaturationOption,
     Series,
     Spacing,
     Unit,
@@ -21,8 +20,6 @@ from napari_mpi_track.cli.options import (
     read_one,
 )
 from napari_mpi_track.errors import UnreadableScanError
-from napari_mpi_track.segmentation.thresholds import ThresholdRule, fraction_threshold, noise_threshold
-from napari_mpi_track.segmentation.thresholds import segment as segment_above
 
 
 class Along(StrEnum):
@@ -146,38 +143,3 @@ def project(
     scan = read_one(path, series, modality, unit, spacing_mm)
     ray = [float(along == axis) for axis in Along]
     write_volume(look(scan, ray, "maximum" if maximum else "mean"), out, overwrite=overwrite)
-
-
-def segment(
-    volume: Annotated[Path, typer.Argument(help="A scan.", show_default=False)],
-    out: Annotated[Path, typer.Option("--out", help="Labels to write.", show_default=False)],
-    rule: Annotated[ThresholdRule, typer.Option("--rule", help="How the threshold is chosen.")] = ThresholdRule.NOISE,
-    times_sd: Annotated[float, typer.Option("--times-sd", help="noise: multiple of the noise's SD.")] = 5.0,
-    noise_sd: Annotated[
-        float | None, typer.Option("--noise-sd", help="noise: SD of the noise in the scan's unit; else measured.")
-    ] = None,
-    fraction: Annotated[float, typer.Option("--fraction", help="fraction-of-max: part of the maximum.")] = 0.5,
-    saturation: SaturationOption = None,
-    series: Series = None,
-    modality: ModalityOption = None,
-    unit: Unit = None,
-    spacing_mm: Spacing = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Draw an organ by a threshold rule.
-
-    Example: mpi-track segment mpi.nii.gz --rule noise --times-sd 5 --out signal.nii.gz
-    """
-    import numpy as np
-
-    from napari_mpi_track.writers.scans import write_volume
-
-    scan = read_one(volume, series, modality, unit, spacing_mm, saturation)
-    if rule is ThresholdRule.NOISE:
-        threshold = noise_threshold(scan, times_sd=times_sd, noise_sd=noise_sd)
-    else:
-        threshold = fraction_threshold(scan, fraction=fraction)
-    organs = segment_above(scan, threshold)
-    write_volume(organs, out, overwrite=overwrite)
-    count = int(np.count_nonzero(organs.voxels))
-    typer.echo(f"{count} voxels are above {threshold:.5g} {scan.unit or ''}".rstrip())
