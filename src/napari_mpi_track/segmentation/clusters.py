@@ -149,12 +149,11 @@ def _histogram(volume: Volume) -> _Histogram:
         one = np.array([low])
         return _Histogram(np.array([float(values.size)]), one * values.size, one, one)
     number = ((values.astype(np.float64) - low) * ((_BINS - 1) / (high - low))).astype(np.uint16)
-    counts = np.bincount(number, minlength=_BINS)
-    sums = np.bincount(number, weights=values, minlength=_BINS)
+    counts = np.bincount(number, minlength=_BINS).astype(np.float64)
+    sums = np.bincount(number, weights=values, minlength=_BINS).astype(np.float64)
     held = np.flatnonzero(counts)
-    means = sums[held] / counts[held]
-    top = low + (held + 1) * ((high - low) / (_BINS - 1))
-    return _Histogram(counts[held].astype(np.float64), sums[held], means, top)
+    top = np.asarray(low + (held + 1) * ((high - low) / (_BINS - 1)), dtype=np.float64)
+    return _Histogram(counts[held], sums[held], np.asarray(sums[held] / counts[held], dtype=np.float64), top)
 
 
 def _first_centres(bins: _Histogram, classes: int, rng: np.random.Generator) -> NDArray[np.float64]:

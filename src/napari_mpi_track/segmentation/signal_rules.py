@@ -158,7 +158,7 @@ def signal_mask(volume: Volume, threshold: float) -> NDArray[np.bool_]:
     MeasurementError
         If that is nowhere, or everywhere.
     """
-    inside = np.asarray(np.asarray(volume.voxels) > threshold)
+    inside = np.asarray(np.asarray(volume.voxels) > float(threshold))
     if not inside.any():
         raise MeasurementError(
             f"no voxel is above the threshold of {threshold:.4g}",
