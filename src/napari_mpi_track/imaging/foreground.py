@@ -47,11 +47,11 @@ def find_body(volume: Volume) -> NDArray[np.bool_]:
     if volume.modality is Modality.MPI:
         raise MeasurementError("an MPI scan shows tracer, not the body", file=volume.file, remedy="use the anatomy")
     steps = block_steps(volume.grid, _MOST_VOXELS)
-    coarse = block_average(_filled(volume), steps)
+    coarse = block_average(finite_voxels(volume), steps)
     if volume.modality in (Modality.PET, Modality.SPECT):
         body = _emission_body(volume, coarse)
     else:
-        body = _largest_piece(coarse > _threshold(volume, coarse))
+        body = _largest_piece(coarse > body_threshold(volume, coarse))
     if not body.any():
         raise MeasurementError("no body was found in the scan", file=volume.file, remedy="give a mask of the body")
     return _on_all_voxels(body, steps, volume.grid.shape)
@@ -94,6 +94,23 @@ def block_average(voxels: NDArray[Any], steps: tuple[int, int, int]) -> NDArray[
     return averaged.astype(np.float32, copy=False)
 
 
+def between_blocks(
+    values: NDArray[np.float32], steps: tuple[int, int, int], shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Return values of blocks of ``steps`` voxels on a scan of ``shape``, linear between the blocks' middles."""
+    drawn = values
+    for axis, (count, step) in enumerate(zip(shape, steps, strict=True)):
+        last = values.shape[axis] - 1
+        if step == 1:
+            continue
+        at = np.clip((np.arange(count) - (step - 1) / 2) / step, 0, last)
+        low = np.minimum(at.astype(int), max(last - 1, 0))
+        part = (at - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])
+        first = np.take(drawn, low, axis)
+        drawn = first + part * (np.take(drawn, np.minimum(low + 1, last), axis) - first)
+    return drawn
+
+
 def block_grid(grid: Grid, steps: tuple[int, int, int]) -> Grid:
     """Return where the blocks of ``block_average`` lie."""
     matrix = grid.lps_from_index.copy()
@@ -123,12 +140,8 @@ def otsu_threshold(values: NDArray[Any], bins: int = 256) -> float:
     return float(edges[1 + int(np.median(best))])
 
 
-def _along(axis: int, start: int, stop: int, step: int) -> tuple[slice, ...]:
-    return tuple(slice(start, stop, step) if a == axis else slice(None) for a in range(3))
-
-
-def _filled(volume: Volume) -> NDArray[Any]:
-    """Return the voxels with NaN and infinity as the lowest finite value."""
+def finite_voxels(volume: Volume) -> NDArray[Any]:
+    """Return the voxels with NaN and infinity as the lowest finite value; ``MeasurementError`` if none is finite."""
     voxels = volume.voxels
     if voxels.dtype.kind in "biu":
         return voxels
@@ -138,7 +151,8 @@ def _filled(volume: Volume) -> NDArray[Any]:
     return voxels if finite.all() else np.where(finite, voxels, voxels[finite].min())
 
 
-def _threshold(volume: Volume, coarse: NDArray[np.float32]) -> float:
+def body_threshold(volume: Volume, coarse: NDArray[np.float32]) -> float:
+    """Return the value that parts body from air, by block averages of the scan; ``MeasurementError`` if constant."""
     low, high = float(coarse.min()), float(np.percentile(coarse, 99.5))
     if not high > low:
         high = float(coarse.max())
@@ -150,9 +164,13 @@ def _threshold(volume: Volume, coarse: NDArray[np.float32]) -> float:
     return low + otsu_threshold(roots) ** 2
 
 
+def _along(axis: int, start: int, stop: int, step: int) -> tuple[slice, ...]:
+    return tuple(slice(start, stop, step) if a == axis else slice(None) for a in range(3))
+
+
 def _emission_body(volume: Volume, coarse: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Return the body of an emission scan: what shines where all of it does (FDG), else what stands out of noise."""
-    threshold = _threshold(volume, coarse)
+    threshold = body_threshold(volume, coarse)
     high = float(coarse.max())
     background, sd = mode_and_spread_below(coarse.astype(np.float64))
     # A lit organ's blur would reach far beyond the body, so it counts for no more than what is surely not noise.
