@@ -127,7 +127,7 @@ def grow_region(
             file=volume.file,
             remedy="click on a brighter place, or give a lower threshold",
         )
-    around = _connected(voxels > floor, seed_index)
+    around = _connected((voxels > floor) & np.isfinite(voxels), seed_index)
     if around.all():
         raise MeasurementError(
             "the region grew over the whole scan", file=volume.file, remedy="raise the threshold or the fraction"

@@ -158,7 +158,10 @@ def signal_mask(volume: Volume, threshold: float) -> NDArray[np.bool_]:
     MeasurementError
         If that is nowhere, or everywhere.
     """
-    inside = np.asarray(np.asarray(volume.voxels) > float(threshold))
+    voxels = np.asarray(volume.voxels)
+    inside: NDArray[np.bool_] = voxels > float(threshold)
+    if voxels.dtype.kind == "f":
+        inside &= voxels < np.inf
     if not inside.any():
         raise MeasurementError(
             f"no voxel is above the threshold of {threshold:.4g}",
