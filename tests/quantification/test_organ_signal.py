@@ -17,7 +17,8 @@ from napari_mpi_track.imaging.noise import Noise
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.quantification.occupancy import Occupancy, measure_occupancy
-from napari_mpi_track.quantification.organ_signal import displacement_sensitivity, measure_organs
+from napari_mpi_track.quantification.organ_displacement import displacement_sensitivity
+from napari_mpi_track.quantification.organ_signal import measure_organs
 
 WHITE = Noise(1.0, 0.0, np.ones((1, 1, 1)), "made up")
 FRAME = "bed"

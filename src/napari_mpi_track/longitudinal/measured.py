@@ -1,40 +1,29 @@
 """One scan measured on its own grid: organs, markers and the rest of the body, with every term of their error."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi_track.errors import MeasurementError
-from napari_mpi_track.imaging.foreground import find_body
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.noise import Noise
 from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.points import Points
-from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.longitudinal.scan_parts import Neighbour, is_marker, parts_of_scan, rest_names
+from napari_mpi_track.quantification.backgrounds import SHELL, Background, scan_background, shell_backgrounds
 from napari_mpi_track.quantification.estimate import Estimate
-from napari_mpi_track.quantification.occupancy import (
-    FIDUCIALS,
-    OUTSIDE,
-    REST_OF_BODY,
-    Occupancy,
-    measure_occupancy,
-)
-from napari_mpi_track.quantification.organ_signal import OrganSignals, displacement_sensitivity, measure_organs
+from napari_mpi_track.quantification.occupancy import OUTSIDE, REST_OF_BODY, TOTAL, Occupancy
+from napari_mpi_track.quantification.organ_displacement import displaced_covariance
+from napari_mpi_track.quantification.organ_signal import OrganSignals, measure_organs
 from napari_mpi_track.quantification.saturation import is_beyond_linear_range
 from napari_mpi_track.quantification.spill_over import SpillOver, correct_spill_over
 from napari_mpi_track.registration.alignment import Alignment, Verdict
-from napari_mpi_track.registration.view import on_plane, organs_seen_by, thinned
 
-# The signal of a marker is collected in a ball of this radius, in FWHM: its blur beyond is spill-over.
-_MARKER_RADIUS_FWHM = 1.0
-_MARKER_RADIUS_WITHOUT_PSF_MM = 3.0
-_VIAL_RADIUS_MM = 1.0
-# What a correction for spill-over leaves unknown even under the right point spread (organs are not voxels, and not
-# quite uniform), as a part of the correction itself: simulated animals, benchmarks/study_accuracy.py.
-_UNKNOWN_OF_CORRECTION = 0.04
+# No source is known to be lit more evenly than to a hundredth, whatever its misfit.
+_LEAST_UNEVENNESS = 0.01
 _MOST_MISFIT = 0.35
 _MOST_SPILL_IN = 0.5
 _LEAST_IN_FIELD = 0.99
@@ -64,7 +53,8 @@ class MeasuredScan:
     Attributes
     ----------
     scan, noise, occupancy, signals
-        What was measured; markers and the rest of the body are parts of the occupancy beside the organs.
+        What was measured; markers, other animals and the rest of the body are parts of the occupancy beside the
+        organs.
     spill
         The correction of the blur between all of them, where it was asked for.
     point_spread
@@ -75,6 +65,16 @@ class MeasuredScan:
         Covariance of the measured totals from the alignment's error, shape (k, k).
     beyond
         Organs that no voxel of the scan touches.
+    background
+        What was taken off every voxel, and how well it is known.
+    local
+        The background round each part, by name, where that was asked for: taken off totals, not off voxels.
+    others
+        The parts that belong to other animals in the scan.
+    rule_sd
+        SD of an organ's total over the rules that could have found it, by name, where that was asked for.
+    background_doubts
+        What is not sure of the backgrounds, one sentence each.
     """
 
     scan: Volume
@@ -86,11 +86,17 @@ class MeasuredScan:
     alignment: Alignment | None
     alignment_covariance: NDArray[np.float64]
     beyond: tuple[str, ...]
+    background: Background = field(default_factory=lambda: Background(0.0))
+    local: Mapping[str, Background] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    rule_sd: Mapping[str, float] = field(default_factory=dict)
+    background_doubts: tuple[str, ...] = ()
 
     @property
     def organs(self) -> list[str]:
-        """The organs proper, in order: neither markers nor the rest of the body."""
-        return [name for name in self.signals.names if not is_marker(name) and name != REST_OF_BODY]
+        """The organs proper, in order: neither markers nor the rest of the body nor another animal's."""
+        aside = {*self.others, *self.markers, REST_OF_BODY}
+        return [name for name in self.signals.names if name not in aside]
 
     @property
     def markers(self) -> list[str]:
@@ -108,39 +114,101 @@ class MeasuredScan:
         return np.array([name in names for name in self.signals.names], dtype=np.float64)
 
     def signal_of(self, names: list[str]) -> tuple[Estimate, SignalErrors]:
-        """Return the sum of these parts, corrected where there is a correction, and its errors term by term."""
+        """Return the sum of these parts, corrected where there is a correction, and its errors term by term.
+
+        The background round each part is taken off where it was asked for.
+        """
         weights = self.weights(names)
-        if self.spill is None:
-            noise = weights @ self.signals.noise_covariance @ weights
-            moved = weights @ self.alignment_covariance @ weights
-            errors = SignalErrors(_sd(noise), 0.0, _sd(moved))
-            return Estimate(float(weights @ self.signals.totals()), errors.own), errors
-        noise = weights @ self.spill.noise_covariance @ weights
-        correction = float(weights @ (self.spill.totals - self.signals.totals()))
-        by_width = _sd(weights @ self.spill.psf_covariance @ weights)
-        blurred = float(np.hypot(by_width, _UNKNOWN_OF_CORRECTION * correction))
-        turned = self.spill.corrected(self.spill.corrected(self.alignment_covariance).T)
-        errors = SignalErrors(_sd(noise), blurred, _sd(weights @ turned @ weights))
-        return Estimate(float(weights @ self.spill.totals), errors.own), errors
+        totals = self.signals.totals() if self.spill is None else self.spill.totals
+        errors = SignalErrors(
+            noise=_sd(weights @ self._turned(self.signals.noise_covariance) @ weights),
+            spill_over=0.0 if self.spill is None else _sd(weights @ self._blur_covariance(self.spill) @ weights),
+            alignment=_sd(weights @ self._turned(self.alignment_covariance) @ weights),
+            background=_sd(weights @ self._turned(self.background_covariance()) @ weights),
+            rule=float(np.linalg.norm([self.rule_sd.get(name, 0.0) for name in names])),
+        )
+        return Estimate(float(weights @ (totals - self._corrected(self.taken_off()))), errors.own), errors
 
     def measured_of(self, names: list[str]) -> tuple[float, float]:
-        """Return the sum of the uncorrected totals of these parts and its SD from noise."""
+        """Return the sum of the uncorrected totals of these parts and its SD from noise and the scan's background."""
         weights = self.weights(names)
-        return float(weights @ self.signals.totals()), _sd(weights @ self.signals.noise_covariance @ weights)
+        sd = _sd(weights @ self.signals.noise_covariance @ weights)
+        of_background = self.background.sd * float(weights @ self._covered())
+        return float(weights @ self.signals.totals()), float(np.hypot(sd, of_background))
+
+    def local_of(self, organ: str) -> float | None:
+        """Return an organ's uncorrected total less the background round it; ``None`` where that was not asked for."""
+        if organ not in self.local:
+            return None
+        weights = self.weights([organ])
+        return float(weights @ (self.signals.totals() - self.taken_off()))
+
+    def taken_off(self) -> NDArray[np.float64]:
+        """Return what the backgrounds round the parts take off the measured totals, shape (k,)."""
+        above = [self.local[n].level - self.background.level if n in self.local else 0.0 for n in self.signals.names]
+        return np.array(above) * self._covered()
+
+    def background_covariance(self) -> NDArray[np.float64]:
+        """Return the covariance of the measured totals from the errors of their backgrounds, shape (k, k).
+
+        All parts share the scan's one background; the shells round two parts are taken as independent.
+        """
+        covered = self._covered()
+        local = np.array([self.local[n].sd if n in self.local else 0.0 for n in self.signals.names])
+        if self.local:
+            return np.asarray(np.diag((local * covered) ** 2))
+        return np.asarray(self.background.sd**2 * np.outer(covered, covered))
 
     def outside(self) -> tuple[float, float]:
-        """Return the total of all that lies in no organ and no marker, and its SD from noise."""
-        rest, rest_sd = self.measured_of([REST_OF_BODY])
-        air = self.signals.organs[OUTSIDE].total
-        return air + rest, float(np.hypot(self.signals.noise_sd_of(OUTSIDE), rest_sd))
+        """Return the total of all that lies in no organ and no marker of this animal, and its SD."""
+        rest, rest_sd = self.measured_of([*rest_names(self.signals.names), *self.others])
+        air = self.signals.organs[OUTSIDE]
+        of_background = self.background.sd * air.volume_mm3
+        return air.total + rest, float(np.linalg.norm([self.signals.noise_sd_of(OUTSIDE), rest_sd, of_background]))
+
+    def whole(self) -> tuple[float, float]:
+        """Return the scan's total and its SD from noise and background."""
+        whole = self.signals.organs[TOTAL]
+        of_background = self.background.sd * whole.volume_mm3
+        return whole.total, float(np.hypot(self.signals.noise_sd_of(TOTAL), of_background))
 
     def of_markers_in_scan(self) -> float:
         """Return how much of the scan's total is the markers', their blur beyond their balls included."""
-        if not self.markers:
+        return self._in_scan(self.markers)
+
+    def of_others_in_scan(self) -> float:
+        """Return how much of the scan's total is other animals', their blur beyond their bodies included."""
+        return self._in_scan(list(self.others))
+
+    def _in_scan(self, names: list[str]) -> float:
+        if not names:
             return 0.0
-        if self.spill is None:
-            return self.measured_of(self.markers)[0]
-        return self.signal_of(self.markers)[0].value
+        return self.measured_of(names)[0] if self.spill is None else self.signal_of(names)[0].value
+
+    def _covered(self) -> NDArray[np.float64]:
+        """Return what each part covers of the scan, in mm3 (mm2 of a projection), shape (k,)."""
+        parts = [self.occupancy.organs[name].fraction.sum() for name in self.signals.names]
+        return np.array(parts, dtype=np.float64) * self.scan.voxel_measure
+
+    def _corrected(self, change: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what a change of the measured totals makes of those that are told, shape as ``change``."""
+        return change if self.spill is None else self.spill.corrected(change)
+
+    def _turned(self, covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the covariance of the told totals from one of the measured ones."""
+        return self._corrected(self._corrected(covariance).T)
+
+    def _blur_covariance(self, spill: SpillOver) -> NDArray[np.float64]:
+        """Return the covariance of the corrected totals from what is not known of the blur, shape (k, k).
+
+        Beside the widths' error: a source that is not lit as evenly as it is taken to be sends another part of its
+        signal over its rim. By how much, its own misfit says; what leaves one part arrives in others, so that errors
+        of neighbours are tied as their signals are.
+        """
+        uneven = [min(max(spill.misfit[name], _LEAST_UNEVENNESS), 1.0) for name in spill.names]
+        over_the_rim = (spill.transfer - np.eye(len(uneven))) * (spill.totals * np.array(uneven))
+        moved = spill.corrected(over_the_rim)
+        return np.asarray(spill.psf_covariance + moved @ moved.T)
 
     def scan_flags(self) -> list[str]:
         """Return the flags that hold for every row of this scan."""
@@ -183,7 +251,7 @@ class MeasuredScan:
             said.append(f"{missing} voxels hold no number and are taken for no signal")
         if self.noise.is_clipped:
             said.append("the scan was clipped at zero: its noise is a guess, and small signals come out too high")
-        return said
+        return [*said, *self.background_doubts]
 
     def alignment_error_mm(self, organ: str) -> float | None:
         """Return the expected alignment error at the organ's centre, in mm; ``None`` where it is not known."""
@@ -197,11 +265,6 @@ class MeasuredScan:
         middle = self.scan.grid.lps_from(np.average(index, axis=0, weights=part.fraction))
         in_organs, _ = self.alignment.moving_from_fixed.search_back(middle)
         return float(self.alignment.target_error_mm(in_organs[None])[0])
-
-
-def is_marker(name: str) -> bool:
-    """Return whether a part of the occupancy is a marker."""
-    return name.startswith(f"{FIDUCIALS} ")
 
 
 def _sd(variance: Any) -> float:
@@ -219,6 +282,8 @@ def measure_scan(
     scan_from_anatomy: Alignment | None = None,
     point_spread: PointSpread | None = None,
     background: float | str = 0.0,
+    neighbours: Sequence[Neighbour] = (),
+    seed: int = 0,
 ) -> MeasuredScan:
     """Return everything that can be measured of one scan.
 
@@ -235,36 +300,39 @@ def measure_scan(
     point_spread
         The blur to correct the organs' totals for; ``None`` corrects nothing.
     background
-        Taken off every voxel: a number in the scan's unit, or the name of an organ whose mean it is.
+        Taken off every voxel: a number in the scan's unit, ``robust`` (the scan's mode), or the name of an organ whose
+        mean it is. ``shell``: nothing off the voxels, and the level round each organ off its own total.
+    neighbours
+        Other animals in the scan: what they hold spills over here and is not reported here.
+    seed
+        Of the alignments that are drawn for their error.
 
     Raises
     ------
     MeasurementError
-        If the background names no organ of this scan.
+        If the background names no organ of this scan, or no voxel is free for shells.
     """
-    radius = _MARKER_RADIUS_WITHOUT_PSF_MM if point_spread is None else float(point_spread.fwhm_mm.max())
-    occupancy, beyond = Occupancy(scan.grid, {}), []
-    if organs is not None:
-        way = None if scan_from_organs is None else scan_from_organs.moving_from_fixed
-        if scan.is_projection:
-            organs = organs_seen_by(organs, scan, way)
-        whole = measure_occupancy(organs, scan.grid, way)
-        beyond = [name for name, organ in whole.organs.items() if not organ.fraction.sum()]
-        occupancy = Occupancy(scan.grid, {k: v for k, v in whole.organs.items() if k not in beyond})
-    if markers is not None:
-        occupancy = _with_markers(scan, occupancy, markers, radius * _MARKER_RADIUS_FWHM)
-    # Seen along the ray, the body covers every organ: a projection has no rest of it to tell apart.
-    has_depth = scan.grid.shape[0] > 1
-    if anatomy is not None and has_depth and point_spread is not None and occupancy.organs:
-        occupancy = occupancy.with_rest_of_body(_body(anatomy, scan, scan_from_anatomy))
-    signals = measure_organs(scan, occupancy, noise, _background(scan, occupancy, background))
+    parts = parts_of_scan(
+        scan,
+        organs,
+        scan_from_organs,
+        markers=markers,
+        anatomy=anatomy,
+        scan_from_anatomy=scan_from_anatomy,
+        point_spread=point_spread,
+        neighbours=neighbours,
+    )
+    occupancy = parts.occupancy
+    level = scan_background(scan, occupancy, noise, background)
+    local: Mapping[str, Background] = {}
+    doubts: tuple[str, ...] = ()
+    if background == SHELL and occupancy.organs:
+        width = None if point_spread is None else float(point_spread.fwhm_mm.max())
+        local, doubts = shell_backgrounds(scan, occupancy, noise, width)
+    signals = measure_organs(scan, occupancy, noise, level.level)
     spill = None
     if point_spread is not None and occupancy.organs:
-        vials = (
-            {} if markers is None else _with_markers(scan, Occupancy(scan.grid, {}), markers, _VIAL_RADIUS_MM).organs
-        )
-        sources = {name: vial for name, vial in vials.items() if name in occupancy.organs}
-        spill = correct_spill_over(scan, occupancy, signals, noise, point_spread, sources)
+        spill = correct_spill_over(scan, occupancy, signals, noise, point_spread, parts.vials)
     return MeasuredScan(
         scan,
         noise,
@@ -273,55 +341,35 @@ def measure_scan(
         spill,
         point_spread,
         scan_from_organs,
-        _alignment_covariance(scan, occupancy, scan_from_organs),
-        tuple(beyond),
+        _alignment_covariance(scan, occupancy, scan_from_organs, parts.others, seed),
+        parts.beyond,
+        level,
+        local,
+        parts.others,
+        background_doubts=doubts,
     )
 
 
-def _background(scan: Volume, occupancy: Occupancy, background: float | str) -> float:
-    if not isinstance(background, str):
-        return background
-    organ = occupancy.organs.get(background)
-    if organ is None or not organ.fraction.sum():
-        raise MeasurementError(
-            f"the background '{background}' is neither a number nor an organ of this scan",
-            file=scan.file,
-            remedy=f"give a number or one of {', '.join(occupancy.organs)}",
-        )
-    return float(organ.fraction @ scan.voxels.ravel()[organ.voxel] / organ.fraction.sum())
-
-
-def _with_markers(scan: Volume, occupancy: Occupancy, markers: Points, radius_mm: float) -> Occupancy:
-    """Return the occupancy with a ball around every marker; one beyond the field of view is left out."""
-    if scan.is_projection:
-        balls = Occupancy(thinned(scan.grid), occupancy.organs).with_balls(on_plane(markers, scan), radius_mm)
-    else:
-        balls = occupancy.with_balls(markers, radius_mm)
-    seen = {k: v for k, v in balls.organs.items() if not is_marker(k) or v.fraction.sum() > 0}
-    return Occupancy(occupancy.grid, seen)
-
-
-def _body(anatomy: Volume, scan: Volume, scan_from_anatomy: Alignment | None) -> NDArray[np.float64]:
-    """Return the part of every voxel of ``scan`` inside the animal, shape as the scan's grid."""
-    outline = OrganLabels(find_body(anatomy).astype(np.uint8), anatomy.grid, {1: "body"})
-    way = None if scan_from_anatomy is None else scan_from_anatomy.moving_from_fixed
-    transform = Transform.identity(anatomy.grid.frame, scan.grid.frame) if way is None else way
-    body = measure_occupancy(outline, scan.grid, transform, samples_per_axis=3)
-    return body.organs["body"].dense(scan.grid.shape)
-
-
 def _alignment_covariance(
-    scan: Volume, occupancy: Occupancy, scan_from_organs: Alignment | None
+    scan: Volume, occupancy: Occupancy, scan_from_organs: Alignment | None, others: Sequence[str], seed: int
 ) -> NDArray[np.float64]:
     """Return the covariance of the measured totals that the alignment's own error makes, shape (k, k).
 
-    Markers are found in the scan itself, so an error of the alignment does not move them.
+    Markers are found in the scan itself, and other animals lie by alignments of their own: neither moves with it.
     """
     count = len(occupancy.organs)
+    covariance = np.zeros((count, count))
     if scan_from_organs is None or scan_from_organs.error_covariance is None:
-        return np.zeros((count, count))
-    way, centre = scan_from_organs.moving_from_fixed, scan_from_organs.centre_mm
-    pull = displacement_sensitivity(scan, occupancy, way, centre)
-    pull[[is_marker(name) for name in occupancy.organs]] = 0
-    pull = pull[:, : len(scan_from_organs.error_covariance)]
-    return np.asarray(pull @ scan_from_organs.error_covariance @ pull.T)
+        return covariance
+    moves = {name: part for name, part in occupancy.organs.items() if not is_marker(name) and name not in others}
+    of_moving = displaced_covariance(
+        scan,
+        Occupancy(occupancy.grid, moves),
+        scan_from_organs.moving_from_fixed,
+        scan_from_organs.centre_mm,
+        scan_from_organs.error_covariance,
+        seed,
+    )
+    place = [at for at, name in enumerate(occupancy.organs) if name in moves]
+    covariance[np.ix_(place, place)] = of_moving
+    return covariance

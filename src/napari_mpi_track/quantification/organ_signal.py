@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from napari_mpi_track.errors import GridMismatchError
 from napari_mpi_track.imaging.frozen import frozen
 from napari_mpi_track.imaging.noise import Noise
-from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.quantification.occupancy import OUTSIDE, TOTAL, Occupancy, OrganOccupancy
 
@@ -145,9 +144,9 @@ def _noise_covariance(
     organs = list(occupancy.organs.values())
     covariance = np.zeros((len(organs), len(organs)))
     for column, organ in enumerate(organs):
-        smeared = _smeared(noise, organ, occupancy.grid.shape).ravel()
+        blurred = smeared(noise, organ, occupancy.grid.shape).ravel()
         for row, other in enumerate(organs):
-            covariance[row, column] = other.fraction @ smeared[other.voxel]
+            covariance[row, column] = other.fraction @ blurred[other.voxel]
     covariance = (covariance + covariance.T) / 2 * measure**2
     everything = np.ones(occupancy.grid.shape)
     spread = {
@@ -157,7 +156,7 @@ def _noise_covariance(
     return covariance, spread
 
 
-def _smeared(noise: Noise, organ: OrganOccupancy, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+def smeared(noise: Noise, organ: OrganOccupancy, shape: tuple[int, int, int]) -> NDArray[np.float64]:
     """Return the noise covariance applied to one organ, worked out in the box that it can reach only."""
     smeared = np.zeros(shape)
     if organ.voxel.size == 0:
@@ -170,36 +169,3 @@ def _smeared(noise: Noise, organ: OrganOccupancy, shape: tuple[int, int, int]) -
     )
     smeared[box] = noise.smear(organ.dense(shape)[box])
     return smeared
-
-
-def displacement_sensitivity(
-    volume: Volume, occupancy: Occupancy, scan_from_organs: Transform, centre_mm: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return how the organs' totals move when the organs are turned, shifted and scaled a little: shape (k, 7).
-
-    Columns: a rotation of 1 rad about LPS x, y, z through ``centre_mm`` (in the organs' frame), then a shift of
-    1 mm along x, y, z, then a growth about ``centre_mm`` to e times the size, all applied in the organs' frame before
-    ``scan_from_organs``. Unit of totals per rad, per mm and per natural logarithm of the scale.
-
-    Notes
-    -----
-    First order: moving the organ by u changes its total by sum_i w_i grad(S)_i . u_i V, exact for displacements
-    small against the blur, which alignment errors are. One gradient serves all organs and all seven directions.
-    """
-    signal = np.where(np.isfinite(volume.voxels), volume.voxels, 0).astype(np.float64)
-    by_index = np.stack(
-        [np.gradient(signal, axis=axis) if signal.shape[axis] > 1 else np.zeros_like(signal) for axis in range(3)]
-    ).reshape(3, -1)
-    by_mm = volume.grid.index_from_lps[:3, :3].T @ by_index
-    result = np.zeros((len(occupancy.organs), 7))
-    for row, organ in enumerate(occupancy.organs.values()):
-        index = np.stack(np.unravel_index(organ.voxel, occupancy.grid.shape), axis=-1)
-        at, _ = scan_from_organs.search_back(volume.grid.lps_from(index))
-        lever = at - centre_mm
-        slopes = scan_from_organs.jacobian(at)
-        pull = (by_mm[:, organ.voxel].T[:, None] @ slopes)[:, 0] * organ.fraction[:, None]
-        result[row, :3] = np.cross(lever, pull).sum(axis=0)
-        result[row, 3:6] = pull.sum(axis=0)
-        # An organ that grows takes in more voxels as well.
-        result[row, 6] = np.sum(lever * pull) + 3 * float(signal.ravel()[organ.voxel] @ organ.fraction)
-    return result * volume.voxel_measure
