@@ -213,9 +213,23 @@ def test_a_point_spread_is_a_shape_with_widths_or_one_width(load, psf, shape, fw
         np.testing.assert_array_equal(found.fwhm_mm, fwhm_mm)
 
 
+PSF_JSON = '{"schema": 1, "shape": "lorentzian", "fwhm_mm": [2, 3, 4], "fwhm_sd_mm": [0.1, 0.1, 0.1]}'
+
+
+def test_a_measured_point_spread_may_stand_for_a_given_one(load, folder):
+    (folder / "psf.json").write_text(PSF_JSON)
+    study = load(SMALL + "psf: psf.json\npet_psf: {shape: gaussian, fwhm_mm: 1}")
+    assert study.psf.shape is PsfShape.LORENTZIAN
+    np.testing.assert_allclose(study.psf.fwhm_relative_sd, [0.05, 0.1 / 3, 0.025])
+    assert study.psf_files == (folder / "psf.json",)
+    assert study.pet_psf.shape is PsfShape.GAUSSIAN
+
+
 @pytest.mark.parametrize(
     ("psf", "words"),
     [
+        ("psf: none.json", "there is no file 'none.json'"),
+        ("psf: calibration.csv", "the point spread cannot be read"),
         ("psf: {shape: gaussian, fwhm_mm: 3}\npsf_fwhm_mm: 3", "both given"),
         ("psf: {shape: gaussian, fwhm_mm: [3, 3]}", "fwhm_mm"),
         ("psf: {shape: gaussian, fwhm_mm: -1}", "0 mm or more"),

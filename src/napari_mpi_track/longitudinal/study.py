@@ -158,6 +158,7 @@ class Study:
 
     ``conditions`` is what the file says of its cells, tracer and scanner: a calibration is compared with it.
     ``between_days`` is the model by which the anatomy of one day is aligned to another's, to carry its organs.
+    ``psf_files`` are those that the point spreads were read from, where they were.
     ``reference_vial`` is the vial's signal when the calibration was measured, ``vial_organ`` its name among the organs.
     """
 
@@ -178,6 +179,7 @@ class Study:
     between_days: BetweenDays = "rigid"
     psf: PointSpread | None = None
     pet_psf: PointSpread | None = None
+    psf_files: tuple[Path, ...] = ()
     spill_over: bool = False
     reference: str = "injected"
 

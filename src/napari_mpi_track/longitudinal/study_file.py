@@ -39,6 +39,7 @@ from napari_mpi_track.longitudinal.study_schema import (
 )
 from napari_mpi_track.longitudinal.yaml_text import Place, line_of, parse_yaml, plain_tree
 from napari_mpi_track.quantification.calibration_line import require_known
+from napari_mpi_track.quantification.point_spread_file import load_point_spread
 
 _ALIGNMENTS = ("frame", "fiducials", "intensity", "moments")
 
@@ -228,6 +229,7 @@ class _Builder:
             between_days=text.between_days,
             psf=self._psf(("psf",), text.psf, text.psf_fwhm_mm),
             pet_psf=self._psf(("pet_psf",), text.pet_psf, text.pet_psf_fwhm_mm),
+            psf_files=tuple(self.file.parent / psf for psf in (text.psf, text.pet_psf) if isinstance(psf, str)),
             spill_over=text.spill_over,
             reference=reference,
         )
@@ -309,10 +311,13 @@ class _Builder:
         path = self._file(place, text)
         return str(path)
 
-    def _psf(self, place: Place, text: PsfText | None, fwhm_mm: float | None) -> PointSpread | None:
+    def _psf(self, place: Place, text: str | PsfText | None, fwhm_mm: float | None) -> PointSpread | None:
         if text is not None and fwhm_mm is not None:
             self.fault(place, f"'{place[0]}' and '{place[0]}_fwhm_mm' are both given: keep one")
         try:
+            if isinstance(text, str):
+                path = self._file(place, text)
+                return load_point_spread(path) if path is not None and path.exists() else None
             if text is not None:
                 return PointSpread(text.shape, text.fwhm_mm, text.fwhm_relative_sd)  # type: ignore[arg-type]
             return None if fwhm_mm is None else PointSpread(PsfShape.GAUSSIAN, fwhm_mm)  # type: ignore[arg-type]

@@ -70,6 +70,15 @@ class PsfText(Text):
     fwhm_relative_sd: RelativeError | tuple[RelativeError, RelativeError, RelativeError] = 0.0
 
 
+def _way_of_psf(value: Any) -> str:
+    return "a path" if isinstance(value, str) else "a shape and widths"
+
+
+PsfWays = Annotated[
+    Annotated[str, Tag("a path")] | Annotated[PsfText, Tag("a shape and widths")], Discriminator(_way_of_psf)
+]
+
+
 class ConditionsText(Text):
     """What cells, tracer and scanner were like; the first seven are what a calibration is compared by."""
 
@@ -264,9 +273,9 @@ class StudyText(Text):
     organs: str | None = None
     alignment: str = "fiducials"
     between_days: BetweenDays = "rigid"
-    psf: PsfText | None = None
+    psf: PsfWays | None = None
     psf_fwhm_mm: float | None = Field(default=None, ge=0)
-    pet_psf: PsfText | None = None
+    pet_psf: PsfWays | None = None
     pet_psf_fwhm_mm: float | None = Field(default=None, ge=0)
     spill_over: bool = False
     reference: str | float = "injected"

@@ -2,16 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_mpi_track.errors import MeasurementError, MpiTrackError
 from napari_mpi_track.imaging.point_spread import PointSpread, PsfShape
-from napari_mpi_track.quantification.point_source import MeasuredPointSpread
+
+if TYPE_CHECKING:
+    from napari_mpi_track.quantification.point_source import MeasuredPointSpread
 
 _SCHEMA = 1
 
 
-def save_point_spread(measured: MeasuredPointSpread, path: str | Path, overwrite: bool = False) -> None:
+def save_point_spread(measured: "MeasuredPointSpread", path: str | Path, overwrite: bool = False) -> None:
     """Write a measured point spread as JSON (schema 1); the file appears whole or not at all.
 
     Raises
@@ -31,7 +33,7 @@ def save_point_spread(measured: MeasuredPointSpread, path: str | Path, overwrite
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def point_spread_to_json(measured: MeasuredPointSpread) -> dict[str, Any]:
+def point_spread_to_json(measured: "MeasuredPointSpread") -> dict[str, Any]:
     """Return what PSF.json holds, as plain values; widths are ``None`` where the shape was not told."""
     fits = {
         shape.value: {
