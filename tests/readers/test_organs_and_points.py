@@ -72,14 +72,6 @@ def test_a_scan_is_not_written_as_a_segmentation(tmp_path: Path) -> None:
         write_volume(Volume(np.zeros(GRID.shape), GRID), tmp_path / "scan.seg.nrrd")
 
 
-@pytest.mark.real_data
-def test_overlapping_segments_of_3d_slicer_are_refused_by_name(real_data: Path) -> None:
-    path = real_data / "itk-volumes/Wrapping/images/TestVLV.seg.nrrd"
-    assert holds_labels(path)
-    with pytest.raises(UnreadableScanError, match="segments of this file overlap"):
-        read_organs(path)
-
-
 def test_segments_that_itk_wrote_keep_names_and_colours(tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(np.array(LIVER.voxels, dtype=np.uint8))
     for key, value in {

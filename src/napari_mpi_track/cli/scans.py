@@ -19,7 +19,9 @@ from napari_mpi_track.cli.options import (
     print_json,
     read_one,
 )
-from napari_mpi_track.errors import UnreadableScanError
+from napari_mpi_track.errors import MpiTrackError, UnreadableScanError
+from napari_mpi_track.readers.organ_layers import Overlap
+from napari_mpi_track.writers.whole import suffix_of
 
 
 class Along(StrEnum):
@@ -103,21 +105,65 @@ def _print_volume(volume: dict[str, Any]) -> None:
 
 
 def convert(
-    path: Annotated[Path, typer.Argument(help="A scan.", show_default=False)],
-    out: Annotated[Path, typer.Argument(help="OUT.nii.gz, .nii, .nrrd, .mha or .mhd.", show_default=False)],
+    path: Annotated[Path, typer.Argument(help="A scan, or organ labels.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            help="OUT.nii.gz, .nii, .nrrd, .mha or .mhd; .seg.nrrd and .dcm (segmentation) for labels.",
+            show_default=False,
+        ),
+    ],
     series: Series = None,
     modality: ModalityOption = None,
     unit: Unit = None,
     spacing_mm: Spacing = None,
+    labels: Annotated[bool, typer.Option("--labels", help="PATH is organ labels, where its format does not say.")] = (
+        False
+    ),
+    names: Annotated[
+        Path | None,
+        typer.Option("--names", help="Labels: names by label (CSV label,name[,color], ITK-SNAP or colour table)."),
+    ] = None,
+    overlap: Annotated[
+        Overlap, typer.Option("--overlap", help="Labels: whose voxels those are that several organs claim.")
+    ] = Overlap.REFUSED,
+    source: Annotated[
+        Path | None, typer.Option("--source", help="Labels to .dcm: folder of the DICOM series they were drawn on.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write one volume as NIfTI, NRRD or MetaImage: same place, same values.
+    """Write one volume as NIfTI, NRRD or MetaImage: same place, same values; labels with their names and colours.
 
     Example: mpi-track convert dicom-folder/ scan.nii.gz --series 2
     """
+    from napari_mpi_track.readers.organs import holds_labels
     from napari_mpi_track.writers.scans import write_volume
 
+    if labels or holds_labels(path) or names is not None or suffix_of(out) in (".dcm", ".seg.nrrd"):
+        _convert_labels(path, out, names, overlap, source, overwrite)
+        return
+    if overlap is not Overlap.REFUSED or source is not None:
+        raise MpiTrackError("--overlap and --source are for organ labels", file=path, remedy="say --labels too")
     write_volume(read_one(path, series, modality, unit, spacing_mm), out, overwrite=overwrite)
+
+
+def _convert_labels(
+    path: Path, out: Path, names: Path | None, overlap: Overlap, source: Path | None, overwrite: bool
+) -> None:
+    from napari_mpi_track.readers.organs import read_organ_names, read_organs
+    from napari_mpi_track.writers.dicom_segmentation import series_in, write_segmentation
+    from napari_mpi_track.writers.scans import require_writable, write_volume
+
+    require_writable(out, overwrite, is_labels=True)
+    organs = read_organs(path, None if names is None else read_organ_names(names), overlap)
+    for warning in organs.warnings:
+        note(f"{path}: {warning}")
+    if source is None:
+        write_volume(organs, out, overwrite=overwrite)
+    elif suffix_of(out) == ".dcm":
+        write_segmentation(organs, out, source=series_in(source, organs.grid.frame), overwrite=overwrite)
+    else:
+        raise MpiTrackError("--source is for a DICOM segmentation", file=out, remedy="end its name in .dcm")
 
 
 def project(

@@ -13,6 +13,8 @@ from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
 from napari_mpi_track.imaging.grid import Grid
 
 Colour = tuple[float, float, float]
+# Labels up to here are found by counting, others by sorting.
+_MOST_COUNTED = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +33,8 @@ class OrganLabels:
         RGB in 0..1 by label value, where the file says.
     file
         Where it was read from.
+    warnings
+        What is not sure about them, one sentence each: organs named without a voxel, halves counted as whole.
     """
 
     voxels: NDArray[Any]
@@ -38,19 +42,26 @@ class OrganLabels:
     names: Mapping[int, str] = field(default_factory=dict)
     colours: Mapping[int, Colour] = field(default_factory=dict)
     file: str | None = None
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         voxels = frozen(self.voxels)
         if voxels.shape != self.grid.shape:
             raise GridMismatchError(f"labels have shape {voxels.shape}, their grid {self.grid.shape}", file=self.file)
         if voxels.dtype.kind not in "biu":
-            raise MeasurementError(f"labels must be integers, got {voxels.dtype}", file=self.file)
+            raise MeasurementError(
+                f"labels must be integers, got {voxels.dtype}",
+                file=self.file,
+                remedy="give a file of labels, not the scan; or round them and save them as integers",
+            )
         if voxels.dtype.kind == "i" and voxels.size and int(voxels.min()) < 0:
-            raise MeasurementError("labels must not be negative", file=self.file)
-        present = [int(value) for value in np.unique(voxels) if value]
-        names = {value: str(self.names.get(value, value)) for value in present}
-        if len(set(names.values())) < len(names):
-            raise MeasurementError(f"two labels share one name in {sorted(names.values())}", file=self.file)
+            raise MeasurementError(
+                f"labels must not be negative, the lowest is {int(voxels.min())}",
+                file=self.file,
+                remedy="give every organ a number from 1, and 0 where there is none",
+            )
+        names = {value: str(self.names.get(value, value)) for value in values_in(voxels) if value}
+        _require_one_label_a_name(names, self.file)
         object.__setattr__(self, "voxels", voxels)
         object.__setattr__(self, "names", MappingProxyType(names))
         object.__setattr__(self, "colours", MappingProxyType(dict(self.colours)))
@@ -75,3 +86,26 @@ class OrganLabels:
 
     def __repr__(self) -> str:
         return f"OrganLabels({sorted(self.names.values())}, {self.grid!r})"
+
+
+def values_in(voxels: NDArray[Any]) -> list[int]:
+    """Return every value among whole numbers from 0, ascending; plane by plane, so that no copy is made."""
+    highest = int(voxels.max(initial=0))
+    if highest > _MOST_COUNTED:
+        return sorted({int(value) for plane in voxels for value in np.unique(plane)})
+    seen = np.zeros(highest + 1, dtype=np.int64)
+    for plane in voxels:
+        seen += np.bincount(plane.reshape(-1), minlength=seen.size)
+    return [int(value) for value in np.flatnonzero(seen)]
+
+
+def _require_one_label_a_name(names: Mapping[int, str], file: str | None) -> None:
+    holder: dict[str, int] = {}
+    for value, name in names.items():
+        if name in holder:
+            raise MeasurementError(
+                f"labels {holder[name]} and {value} are both called '{name}': two labels share one name",
+                file=file,
+                remedy="give each its own name, such as 'left lung' and 'right lung', or one label to both",
+            )
+        holder[name] = value

@@ -23,7 +23,7 @@ from napari_mpi_track.errors import UnreadableScanError
 from napari_mpi_track.readers.damage import DamagedScanError, within_reason
 from napari_mpi_track.readers.dicom_facts import moment, number, numbers, text
 
-_SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
+_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _DOSE = "1.2.840.10008.5.1.4.1.1.481.2"
@@ -167,7 +167,7 @@ def _require_image(header: Dataset, path: Path) -> None:
     name = UID(sop_class).name if re.fullmatch(r"[0-9.]{1,64}", sop_class) else ""
     if sop_class == _DIRECTORY:
         raise UnreadableScanError("an index of a medium (DICOMDIR), no scan", file=path)
-    if sop_class == _SEGMENTATION:
+    if sop_class in _SEGMENTATIONS:
         raise UnreadableScanError("a DICOM segmentation holds labels, no scan", file=path, remedy="read it as organs")
     if 0x00280010 not in header or 0x00280011 not in header:
         # What is no image by design (a plan, a report) says so, or has its content in tags that follow an image's.

@@ -29,23 +29,30 @@ _GREY: Colour = (0.5, 0.5, 0.5)
 
 
 def write_volume(scan: Volume | OrganLabels, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write a scan or organ labels as ``.nii``, ``.nii.gz``, ``.nrrd``, ``.seg.nrrd``, ``.mha`` or ``.mhd``.
+    """Write a scan or organ labels as ``.nii``, ``.nii.gz``, ``.nrrd``, ``.seg.nrrd``, ``.mha``, ``.mhd`` or ``.dcm``.
 
     Integers and floats keep their type (boolean becomes uint8, 16-bit float 32-bit float). The place in the world is
     kept to 1e-4 mm, shear included. Labels say that they are labels in NIfTI (intent 1002), with their names; in
-    ``.seg.nrrd`` as 3D Slicer's segments. Modality and unit are kept under keys of our own, which our readers read
-    back and others pass over; times have no place in these formats. The same scan gives the same bytes.
+    ``.seg.nrrd`` as 3D Slicer's segments, in ``.dcm`` as a DICOM Segmentation (labels only). Modality and unit are kept
+    under keys of our own, which our readers read back and others pass over; times have no place in these formats. The
+    same scan gives the same bytes, but in DICOM, where every object has identifiers of its own.
 
     Raises
     ------
     OutputExistsError
         If the file (or the ``.raw`` beside an ``.mhd``) is there and ``overwrite`` is false.
     MpiTrackError
-        For any other ending, or for a scan in ``.seg.nrrd``.
+        For any other ending, or for a scan in ``.seg.nrrd`` or ``.dcm``.
     """
     path = Path(path)
     ending = suffix_of(path)
     require_writable(path, overwrite, is_labels=isinstance(scan, OrganLabels))
+    if ending == ".dcm":
+        from napari_mpi_track.writers.dicom_segmentation import write_segmentation
+
+        assert isinstance(scan, OrganLabels)
+        write_segmentation(scan, path, overwrite=overwrite)
+        return
     if ending == ".mhd":
         _write_pair(scan, path, overwrite)
         return
@@ -59,14 +66,20 @@ def write_volume(scan: Volume | OrganLabels, path: str | Path, *, overwrite: boo
 def require_writable(path: Path, overwrite: bool, *, is_labels: bool = False) -> None:
     """Refuse, before any work, a file that a scan (or organ labels) could not be written to."""
     ending = suffix_of(path)
-    if ending not in (".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".mha", ".mhd"):
+    if ending not in (".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".mha", ".mhd", ".dcm"):
         raise MpiTrackError(
             f"volumes are not written as {ending or 'a file without ending'}",
             file=path,
-            remedy="end its name in .nii, .nii.gz, .nrrd, .mha or .mhd (.seg.nrrd for labels)",
+            remedy="end its name in .nii, .nii.gz, .nrrd, .mha or .mhd (.seg.nrrd or .dcm for labels)",
         )
     if ending == ".seg.nrrd" and not is_labels:
         raise MpiTrackError("a segmentation (.seg.nrrd) holds organ labels, not a scan", file=path, remedy="use .nrrd")
+    if ending == ".dcm" and not is_labels:
+        raise MpiTrackError(
+            "scans are not written as DICOM, organ labels only (as a segmentation)",
+            file=path,
+            remedy="end its name in .nii.gz or .nrrd; for labels say --labels",
+        )
     require_absent(path, overwrite)
 
 
