@@ -118,7 +118,7 @@ def connected_parts(mask: NDArray[np.bool_], volume: Volume, minimum_volume_mm3:
         raise MeasurementError("there is no place of signal", file=volume.file, remedy="lower the threshold")
     if not minimum_volume_mm3 > 0:
         return parts
-    sizes = np.bincount(parts.ravel(), minlength=count + 1) * volume.voxel_measure
+    sizes = np.bincount(parts[mask], minlength=count + 1) * volume.voxel_measure
     # A place of exactly the least volume stays, whatever rounding makes of its sum.
     is_kept = sizes >= minimum_volume_mm3 * (1 - 1e-9)
     is_kept[0] = False
@@ -129,18 +129,22 @@ def connected_parts(mask: NDArray[np.bool_], volume: Volume, minimum_volume_mm3:
             file=volume.file,
             remedy="ask for a smaller least volume, or lower the threshold",
         )
-    return np.where(is_kept[parts], parts, np.int32(0))
+    parts[mask] *= is_kept[parts[mask]]
+    return parts
 
 
 def _numbered(parts: NDArray[Any], volume: Volume, name: str) -> OrganLabels:
     """Return numbered places as organs, that of most signal first."""
-    flat = parts.ravel()
-    voxels = np.asarray(volume.voxels, dtype=np.float64).ravel()
-    signal = np.bincount(flat, weights=np.where(np.isfinite(voxels), voxels, 0.0))
-    held = np.flatnonzero(np.bincount(flat))
-    held = held[held > 0]
+    # Signal fills little of a scan: only its voxels are looked at.
+    places = np.flatnonzero(parts)
+    numbers = parts.ravel()[places]
+    voxels = np.asarray(volume.voxels).ravel()[places].astype(np.float64)
+    signal = np.bincount(numbers, weights=np.where(np.isfinite(voxels), voxels, 0.0))
+    held = np.flatnonzero(np.bincount(numbers))
     order = held[np.argsort(-signal[held], kind="stable")]
     values = np.zeros(signal.size, dtype=np.min_scalar_type(max(order.size, 255)))
     values[order] = np.arange(1, order.size + 1)
+    labels = np.zeros(parts.shape, dtype=values.dtype)
+    labels.ravel()[places] = values[numbers]
     names = {number: f"{name} {number}" for number in range(1, order.size + 1)}
-    return OrganLabels(values[parts], volume.grid, names, file=volume.file)
+    return OrganLabels(labels, volume.grid, names, file=volume.file)

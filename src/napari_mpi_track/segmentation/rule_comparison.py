@@ -188,10 +188,10 @@ def compare_rules(
         if rule is SignalRule.NOISE and measured is None:
             rows.append(RuleRow(rule, _setting(rule, chosen), problem=noise_problem))
             continue
-        row, parts = _row(volume, signal, replace(chosen, rule=rule), measured, background)
+        row, mask = _row(volume, signal, replace(chosen, rule=rule), measured, background)
         rows.append(row)
-        if parts is not None:
-            kept[rule] = parts > 0
+        if mask is not None:
+            kept[rule] = mask
     if not kept:
         raise MeasurementError(
             f"no rule finds signal in this scan ({rows[0].problem})",
@@ -223,7 +223,7 @@ def _noise(volume: Volume, noise: Noise | None) -> tuple[Noise | None, str]:
 
 def _row(
     volume: Volume, signal: NDArray[np.float64], settings: RuleSettings, noise: Noise | None, background: float
-) -> tuple[RuleRow, NDArray[np.int32] | None]:
+) -> tuple[RuleRow, NDArray[np.bool_] | None]:
     words = _setting(settings.rule, settings)
     threshold = None
     try:
@@ -231,8 +231,8 @@ def _row(
         parts = connected_parts(signal_mask(volume, threshold), volume, settings.minimum_volume_mm3)
     except MeasurementError as problem:
         return RuleRow(settings.rule, words, threshold, problem=problem.what), None
-    inside = signal[parts > 0]
-    places = np.bincount(parts.ravel())[1:]
+    mask = parts > 0
+    inside = signal[mask]
     row = RuleRow(
         settings.rule,
         words,
@@ -240,9 +240,9 @@ def _row(
         inside.size * volume.voxel_measure,
         float(inside.sum()) * volume.voxel_measure,
         float(inside.max()) + background,
-        int(np.count_nonzero(places)),
+        int(np.count_nonzero(np.bincount(parts[mask]))),
     )
-    return row, parts
+    return row, mask
 
 
 def _setting(rule: SignalRule, settings: RuleSettings) -> str:
