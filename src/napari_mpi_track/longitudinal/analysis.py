@@ -7,20 +7,24 @@ from napari_mpi_track.errors import MeasurementError, MpiTrackError
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.longitudinal.balance import balance_rows
 from napari_mpi_track.longitudinal.bli_rows import bli_rows
 from napari_mpi_track.longitudinal.conditions import calibration_doubts, overridden_differences, study_calibration
 from napari_mpi_track.longitudinal.curves import decay_rows, retention_rows, with_baseline_flags, with_scatter
 from napari_mpi_track.longitudinal.fluorine_rows import fluorine_rows
 from napari_mpi_track.longitudinal.measurement import (
     AlignmentRow,
+    BalanceRow,
     BudgetRow,
     DecayRow,
     Measurement,
     RetentionRow,
     ScanRows,
+    SpillRow,
 )
 from napari_mpi_track.longitudinal.mpi_rows import mpi_rows, with_override_flag
 from napari_mpi_track.longitudinal.pet_rows import pet_rows
+from napari_mpi_track.longitudinal.pre_injection import with_background_before
 from napari_mpi_track.longitudinal.scene import Scene, set_scene
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.longitudinal.vial import vial_doubts
@@ -66,6 +70,8 @@ class TimepointAnalysis:
         In what the calibration differs from the scan by the user's will, one difference each.
     further
         The 19F scan and the bioluminescence image of the day, where they are.
+    spill
+        Rows of spill_over.csv.
     """
 
     measurements: tuple[Measurement, ...]
@@ -85,6 +91,7 @@ class TimepointAnalysis:
     overridden: tuple[str, ...] = ()
     compared: tuple[tuple[Volume, Volume], ...] = ()
     further: tuple[FurtherScan, ...] = ()
+    spill: tuple[SpillRow, ...] = ()
 
 
 _MODALITIES = ("MPI", "PET", "SPECT", "19F", "BLI")
@@ -92,13 +99,18 @@ _MODALITIES = ("MPI", "PET", "SPECT", "19F", "BLI")
 
 @dataclass(frozen=True, slots=True)
 class StudyAnalysis:
-    """What a whole study came to: the rows that follow from all timepoints together, and the calibration."""
+    """What a whole study came to: the rows that follow from all timepoints together, and the calibration.
+
+    ``budget`` holds the terms that single timepoints do not know: what the scan before injection adds to each.
+    """
 
     measurements: tuple[Measurement, ...]
     retention: tuple[RetentionRow, ...]
     decay: tuple[DecayRow, ...]
     calibration: Calibration | None
     warnings: tuple[str, ...]
+    balance: tuple[BalanceRow, ...] = ()
+    budget: tuple[BudgetRow, ...] = ()
 
 
 def analyse_timepoint(
@@ -162,6 +174,7 @@ def analyse_timepoint(
         overridden,
         scene.compared,
         further,
+        rows.spill,
     )
 
 
@@ -227,8 +240,14 @@ def analyse_study(study: Study, measurements: Sequence[Measurement] | None = Non
     rows = sorted(measurements, key=lambda row: (order[row.subject], row.day, _MODALITIES.index(row.modality)))
     rows = with_baseline_flags(study, rows)
     calibration = study_calibration(study)
-    scattered = with_scatter(rows, calibration)
+    balance = balance_rows(study, rows, calibration)
+    rows, budget = with_background_before(study, rows, calibration)
+    # What is taken off already has no scan before it to be taken off once more.
+    taken = {(subject.id, subject.baseline.day) for subject in study.subjects if budget and subject.baseline}
+    followed = [row for row in rows if (row.subject, row.day) not in taken]
+    scattered = with_scatter(followed, calibration, study.repeatability)
     retention, warnings = retention_rows(study, scattered, calibration)
     decay = decay_rows(study, scattered, calibration)
     warnings = [*calibration_doubts(study, calibration), *vial_doubts(study, rows), *warnings]
-    return StudyAnalysis(tuple(rows), tuple(retention), tuple(decay), calibration, tuple(dict.fromkeys(warnings)))
+    told = tuple(dict.fromkeys(warnings))
+    return StudyAnalysis(tuple(rows), tuple(retention), tuple(decay), calibration, told, tuple(balance), tuple(budget))

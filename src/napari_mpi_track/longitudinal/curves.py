@@ -10,7 +10,7 @@ import numpy as np
 from napari_mpi_track.longitudinal.decay import DecayFit, fit_decay
 from napari_mpi_track.longitudinal.fluorine_rows import injected_nmol
 from napari_mpi_track.longitudinal.measurement import DecayRow, Measurement, RetentionRow
-from napari_mpi_track.longitudinal.mpi_rows import detection_signal
+from napari_mpi_track.longitudinal.mpi_rows import detection_signal, scatter_sd
 from napari_mpi_track.longitudinal.pet_rows import injected_kbq
 from napari_mpi_track.longitudinal.retention import Retention, retention_of_injected, retention_of_scan
 from napari_mpi_track.longitudinal.study import Study, Subject
@@ -36,34 +36,32 @@ def with_baseline_flags(study: Study, rows: Sequence[Measurement]) -> list[Measu
             and row.day != baseline.day
             and row.modality == "MPI"
             and row.organ not in (*_NOT_FOLLOWED, TOTAL, study.vial_organ)
-            and _before(subject, rows, row) is None
+            and signal_before(subject, rows, row) is None
         )
         flagged.append(replace(row, flag=_joined(row.flag, "no_baseline")) if is_uncorrected else row)
     return flagged
 
 
-def with_scatter(rows: Sequence[Measurement], calibration: Calibration | None) -> list[Measurement]:
+def with_scatter(
+    rows: Sequence[Measurement], calibration: Calibration | None, repeatability: float | None = None
+) -> list[Measurement]:
     """Return the rows with the scatter of one measurement added to the own error of every MPI signal.
 
     What makes two samples of one calibration standard differ (positioning, receiver, reconstruction) makes two days
-    of one animal differ as well; the noise of a scan does not hold it.
+    of one animal differ as well; the noise of a scan does not hold it. Where the study states its repeatability, that
+    stands for it.
     """
-    if calibration is None:
-        return list(rows)
     return [
-        replace(row, signal=_scattered(row.signal, calibration)) if row.modality == "MPI" and row.signal else row
+        replace(row, signal=scattered(row.signal, calibration, repeatability))
+        if row.modality == "MPI" and row.signal
+        else row
         for row in rows
     ]
 
 
-def _scattered(signal: Estimate, calibration: Calibration) -> Estimate:
-    return replace(signal, own_sd=hypot(signal.own_sd, _scatter(signal.value, calibration)))
-
-
-def _scatter(signal: float, calibration: Calibration) -> float:
-    """Return the SD of one measurement of this signal, from the calibration's replicates."""
-    x = max((signal - calibration.intercept) / calibration.slope, 0.0)
-    return sqrt(float(calibration.variance_model.variance(x, max(signal, calibration.intercept))))
+def scattered(signal: Estimate, calibration: Calibration | None, repeatability: float | None) -> Estimate:
+    """Return a signal with the scatter of one measurement in its own error."""
+    return replace(signal, own_sd=hypot(signal.own_sd, scatter_sd(signal.value, calibration, repeatability)))
 
 
 def retention_rows(
@@ -127,7 +125,7 @@ def _series(subject: Subject, rows: Iterable[Measurement]) -> dict[Key, list[Mea
     return {key: sorted(found, key=lambda row: row.day) for key, found in series.items()}
 
 
-def _before(subject: Subject, rows: Iterable[Measurement], row: Measurement) -> Estimate | None:
+def signal_before(subject: Subject, rows: Iterable[Measurement], row: Measurement) -> Estimate | None:
     """Return the same organ's signal before injection; ``None`` where it was not measured, or not alike.
 
     A whole scan without markers cannot be taken off one with markers, or the other way round.
@@ -152,7 +150,7 @@ def _reference(
     """Return the reference's name and signal, and the residue in the syringe where the reference is injected."""
     # Light was not injected: it is compared with the first image.
     if study.reference == "injected" and modality != "BLI":
-        return _injected(study, subject, modality, calibration)
+        return injected_signal(study, subject, modality, calibration)
     if study.reference in ("injected", "first"):
         row = series[0]
     else:
@@ -163,7 +161,7 @@ def _reference(
     return None if row.signal is None else (f"day {row.day:g}", row.signal, None)
 
 
-def _injected(study: Study, subject: Subject, modality: str, calibration: Calibration | None) -> Reference | None:
+def injected_signal(study: Study, subject: Subject, modality: str, calibration: Calibration | None) -> Reference | None:
     if modality in ("PET", "SPECT"):
         dose = injected_kbq(subject)
         return None if dose is None else ("injected", Estimate(dose), None)
@@ -176,8 +174,7 @@ def _injected(study: Study, subject: Subject, modality: str, calibration: Calibr
     if injection.signal is not None:
         residue = None if injection.residue_signal is None else Estimate(injection.residue_signal)
         # The syringe was measured like a calibration sample, and scatters like one.
-        syringe = Estimate(injection.signal)
-        syringe = syringe if calibration is None else _scattered(syringe, calibration)
+        syringe = scattered(Estimate(injection.signal), calibration, study.repeatability)
         drift = drift_of_syringe(study, subject)
         if drift is not None:
             syringe, residue = drift.undone(syringe), None if residue is None else drift.undone(residue)
@@ -202,7 +199,7 @@ def _why_no_reference(study: Study, subject: Subject, modality: str) -> str:
 
 def _retention(subject: Subject, rows: Sequence[Measurement], row: Measurement, reference: Reference) -> Retention:
     name, signal, residue = reference
-    before = _before(subject, rows, row)
+    before = signal_before(subject, rows, row)
     assert row.signal is not None
     if name.startswith("injected"):
         return retention_of_injected(row.signal, signal, pre=before, residue=residue)
@@ -218,7 +215,7 @@ def _decay_row(
     rows: Sequence[Measurement],
     calibration: Calibration | None,
 ) -> DecayRow:
-    signals = [row.signal - (_before(subject, rows, row) or 0.0) for row in series if row.signal is not None]
+    signals = [row.signal - (signal_before(subject, rows, row) or 0.0) for row in series if row.signal is not None]
     reference = _reference(study, subject, series, modality, calibration)
     whole = 0.0 if reference is None else reference[1].value - (0.0 if reference[2] is None else reference[2].value)
     scale = 100.0 / whole if whole > 0 else 1.0

@@ -11,7 +11,9 @@ class Measurement:
 
     Totals are in the scan's unit times mm3 (mm2 for projections), activity in kBq at the scan, cells are apparent
     cells. ``signal`` is the total that cells are read from (corrected for spill-over where that was asked) with
-    its whole own error; it is not a column. ``flag`` joins several by ``;``.
+    its whole own error; it is not a column. ``flag`` joins several by ``;``. ``background_local`` is the level round
+    the organ (or its signal before injection, as a mean), ``signal_total_local`` the total without it; centres are
+    LPS mm in the scan's frame, extents along its axes.
     """
 
     subject: str
@@ -40,6 +42,15 @@ class Measurement:
     percent_id_per_g: float | None = None
     suv_mean: float | None = None
     flag: str = ""
+    background_sd: float | None = None
+    background_local: float | None = None
+    signal_total_local: float | None = None
+    centre_x_mm: float | None = None
+    centre_y_mm: float | None = None
+    centre_z_mm: float | None = None
+    extent_plane_mm: float | None = None
+    extent_row_mm: float | None = None
+    extent_column_mm: float | None = None
     signal: Estimate | None = field(default=None, metadata={"column": False})
 
 
@@ -95,13 +106,29 @@ class BudgetRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SpillRow:
+    """How much of one organ's measured signal came from one source, in percent: a row of spill_over.csv.
+
+    Sources are organs, single markers, the rest of the body and other animals; an organ's own row is what stayed in it.
+    """
+
+    subject: str
+    day: float
+    modality: str
+    organ: str
+    source: str
+    percent: float
+
+
+@dataclass(frozen=True, slots=True)
 class ScanRows:
-    """What one scan came to: its rows, their budget, what is not sure, and what is merely to be known."""
+    """What one scan came to: its rows, their budget, what spilled where, what is not sure, what is to be known."""
 
     measurements: tuple[Measurement, ...] = ()
     budget: tuple[BudgetRow, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    spill: tuple[SpillRow, ...] = ()
 
     def __add__(self, other: "ScanRows") -> "ScanRows":
         return ScanRows(
@@ -109,7 +136,35 @@ class ScanRows:
             self.budget + other.budget,
             self.warnings + other.warnings,
             self.notes + other.notes,
+            self.spill + other.spill,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceRow:
+    """Where the injected signal is on one day, in the unit of signal totals: a row of balance.csv.
+
+    ``injected`` is the syringe's signal without what stayed in it; ``found`` that of the whole scan without markers,
+    vial and other animals, and without what was there before injection. What is missing has left the field of view or
+    the body, or was never seen. ``organs`` (uncorrected), ``fiducials`` and ``outside`` add up to ``total``.
+    """
+
+    subject: str
+    group: str
+    day: float
+    modality: str
+    injected: float | None
+    injected_sd: float | None
+    found: float
+    found_sd: float
+    missing: float | None
+    missing_sd: float | None
+    missing_percent: float | None
+    organs: float
+    fiducials: float
+    outside: float
+    total: float
+    flag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.measured import MeasuredScan, SignalErrors, measure_scan
-from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement, ScanRows
+from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement, ScanRows, SpillRow
 from napari_mpi_track.longitudinal.scene import Scene
 from napari_mpi_track.longitudinal.study import SignalMetric, Study, Subject, Timepoint
 from napari_mpi_track.longitudinal.vial import drift_of
@@ -16,6 +16,7 @@ from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.quantification.cell_number import cell_estimate, count_cells
 from napari_mpi_track.quantification.estimate import Estimate
 from napari_mpi_track.quantification.occupancy import FIDUCIALS, OUTSIDE, TOTAL
+from napari_mpi_track.quantification.organ_statistics import signal_place
 from napari_mpi_track.quantification.session_drift import SessionDrift
 
 _ONE_SIDED_95 = 1.645
@@ -30,7 +31,7 @@ def mpi_rows(
     the study asks for spill-over correction, else from the measured ones; the cell-free control arm has none.
     """
     if scene.mpi is None:
-        return _rows_of_a_number(study, subject, timepoint, _calibration_of(subject, calibration))
+        return _rows_of_a_number(study, subject, timepoint, calibration_of(subject, calibration))
     return rows_of_day(study, subject, timepoint, measure_day(study, scene.mpi, scene), calibration)
 
 
@@ -45,6 +46,7 @@ def measure_day(study: Study, mpi: Volume, scene: Scene) -> MeasuredScan:
         anatomy=scene.anatomy,
         scan_from_anatomy=scene.mpi_from_anatomy,
         point_spread=study.psf if study.spill_over else None,
+        background=study.background,
     )
 
 
@@ -52,17 +54,42 @@ def rows_of_day(
     study: Study, subject: Subject, timepoint: Timepoint, scan: MeasuredScan, calibration: Calibration | None
 ) -> ScanRows:
     """Return the rows of one measured day, the budget of their errors, and what there is to warn of."""
-    calibration = _calibration_of(subject, calibration)
+    calibration = calibration_of(subject, calibration)
     warnings = [f"MPI: {doubt}" for doubt in scan.doubts()]
     if study.spill_over and study.psf is None:
         warnings.append("spill_over is asked for, but the study gives no point spread (psf): nothing is corrected")
     named = Measurement(subject.id, subject.group, timepoint.day, "MPI", "")
-    drift = drift_of(study, subject, timepoint, scan)
-    rows, budget = rows_of_scan(named, scan, calibration, study.signal_metric, drift=drift, vial=study.vial_organ)
-    return ScanRows(tuple(rows), tuple(budget), tuple(warnings))
+    rows, budget = rows_of_scan(
+        named,
+        scan,
+        calibration,
+        study.signal_metric,
+        drift=drift_of(study, subject, timepoint, scan),
+        vial=study.vial_organ,
+        repeatability=study.repeatability,
+    )
+    return ScanRows(tuple(rows), tuple(budget), tuple(warnings), (), tuple(spill_rows(named, scan)))
 
 
-def _calibration_of(subject: Subject, calibration: Calibration | None) -> Calibration | None:
+def spill_rows(named: Measurement, scan: MeasuredScan) -> list[SpillRow]:
+    """Return what part of every organ's measured signal came from where, in percent; none without a correction."""
+    if scan.spill is None:
+        return []
+    arrived = scan.spill.transfer * scan.spill.totals
+    rows = []
+    for organ in scan.organs:
+        of_organ = arrived[scan.spill.names.index(organ)]
+        whole = float(of_organ.sum())
+        if whole <= 0:
+            continue
+        rows += [
+            SpillRow(named.subject, named.day, named.modality, organ, source, 100 * float(part) / whole)
+            for source, part in zip(scan.spill.names, of_organ, strict=True)
+        ]
+    return rows
+
+
+def calibration_of(subject: Subject, calibration: Calibration | None) -> Calibration | None:
     """Return what a subject's cells are counted by: nothing in the cell-free arm.
 
     It has no cells to count, and tracer in solution gives another signal than in cells.
@@ -79,6 +106,7 @@ def rows_of_scan(
     *,
     drift: SessionDrift | None = None,
     vial: str | None = None,
+    repeatability: float | None = None,
 ) -> tuple[list[Measurement], list[BudgetRow]]:
     """Return the rows of one measured scan and the budget of their errors.
 
@@ -96,10 +124,13 @@ def rows_of_scan(
         Of the scanner since the calibration, undone in the corrected totals and in what is made of them.
     vial
         The organ that is the reference vial: measured, and neither counted nor followed.
+    repeatability
+        Relative SD of one thing's signal scanned again; without it a scan scatters as calibration samples do.
     """
     blank = replace(
         named,
         background_mean=scan.signals.background,
+        background_sd=scan.background.sd,
         noise_sd=scan.noise.sd,
         flag=";".join(scan.scan_flags()),
     )
@@ -110,8 +141,8 @@ def rows_of_scan(
             rows.append(replace(row, signal=None))
             continue
         row = _undrifted(row, drift)
-        rows.append(_counted(row, calibration))
-        budget += _budget(row, errors, scan.spill is not None, calibration, drift)
+        rows.append(counted(row, calibration, repeatability))
+        budget += _budget(row, errors, scan, calibration, drift, repeatability)
     rows += [replace(blank, organ=name, flag=";".join(scan.flags_beyond())) for name in scan.beyond]
     return rows + [_undrifted(row, drift) for row in _remaining_rows(blank, scan, vial)], budget
 
@@ -131,15 +162,25 @@ def _organ_row(
     measured = scan.signals.organs[organ]
     signal, errors = scan.signal_of([organ])
     total, total_sd = scan.measured_of([organ])
+    is_corrected = scan.spill is not None or organ in scan.local
     if is_maximum:
         signal = Estimate(measured.maximum or 0.0, scan.noise.sd)
+    place = signal_place(scan.scan, scan.occupancy, organ)
     row = replace(
         blank,
         organ=organ,
         organ_volume_mm3=scan.volume_mm3([organ]),
         signal_total=total,
         signal_total_sd=total_sd,
-        signal_total_corrected=None if scan.spill is None else scan.signal_of([organ])[0].value,
+        signal_total_corrected=scan.signal_of([organ])[0].value if is_corrected else None,
+        background_local=scan.local[organ].level if organ in scan.local else None,
+        signal_total_local=scan.local_of(organ),
+        centre_x_mm=place.centre_mm[0],
+        centre_y_mm=place.centre_mm[1],
+        centre_z_mm=place.centre_mm[2],
+        extent_plane_mm=place.extent_mm[0],
+        extent_row_mm=place.extent_mm[1],
+        extent_column_mm=place.extent_mm[2],
         signal_mean=measured.mean,
         signal_max=measured.maximum,
         spill_in_fraction=None if scan.spill is None else scan.spill.spill_in[organ],
@@ -180,7 +221,9 @@ def _remaining_rows(blank: Measurement, scan: MeasuredScan, vial: str | None) ->
             signal=Estimate(outside, outside_sd),
         )
     )
-    whole, whole_sd = scan.signals.organs[TOTAL], scan.signals.noise_sd_of(TOTAL)
+    whole = scan.signals.organs[TOTAL]
+    whole_sd = scan.whole()[1]
+    aside = scan.of_markers_in_scan() + scan.of_others_in_scan() + _of_vial(scan, vial)
     rows.append(
         replace(
             blank,
@@ -189,8 +232,8 @@ def _remaining_rows(blank: Measurement, scan: MeasuredScan, vial: str | None) ->
             signal_total_sd=whole_sd,
             signal_mean=whole.mean,
             signal_max=whole.maximum,
-            # What is followed of a whole body leaves the markers and the vial out.
-            signal=Estimate(whole.total - scan.of_markers_in_scan() - _of_vial(scan, vial), whole_sd),
+            # What is followed of a whole body leaves the markers, the vial and other animals out.
+            signal=Estimate(whole.total - aside, whole_sd),
             flag=_with_saturation(blank.flag, scan.is_saturated()),
         )
     )
@@ -220,7 +263,8 @@ def _rows_of_a_number(
         signal_total=timepoint.signal,
         signal=Estimate(timepoint.signal),
     )
-    return ScanRows((_counted(_undrifted(row, drift_of(study, subject, timepoint, None)), calibration),))
+    row = _undrifted(row, drift_of(study, subject, timepoint, None))
+    return ScanRows((counted(row, calibration, study.repeatability),))
 
 
 def with_override_flag(rows: Iterable[Measurement]) -> list[Measurement]:
@@ -233,19 +277,41 @@ def with_override_flag(rows: Iterable[Measurement]) -> list[Measurement]:
     ]
 
 
-def _counted(row: Measurement, calibration: Calibration | None) -> Measurement:
-    """Return the row with its signal read as cells, or as iron."""
+def counted(row: Measurement, calibration: Calibration | None, repeatability: float | None = None) -> Measurement:
+    """Return the row with its signal read as cells, or as iron.
+
+    ``repeatability`` is the relative SD of one thing scanned again; without it the scatter of a calibration sample,
+    which holds that of its pipette too, stands for it.
+    """
     signal = row.signal
     flags = [row.flag] if row.flag else []
     if signal is None or calibration is None:
         is_lost = signal is not None and signal.value < _ONE_SIDED_95 * signal.own_sd
         return replace(row, flag=";".join([*flags, *(["below_detection"] if is_lost else []), "no_calibration"]))
-    counts = count_cells([signal.value], calibration, own_sd=signal.sd, detection_signal=_ONE_SIDED_95 * signal.own_sd)
+    known = repeatability is not None
+    counts = count_cells(
+        [signal.value],
+        calibration,
+        own_sd=np.hypot(signal.sd, (repeatability or 0.0) * signal.value),
+        # Of a signal whose whole scatter is stated, the mean of many samples would know no more.
+        replicates=np.inf if known else 1,
+        detection_signal=detection_signal(signal, calibration),
+    )
     flags += [str(counts.flag[0])] if counts.flag[0] else []
     value, low, high = (float(x[0]) if np.isfinite(x[0]) else None for x in (counts.value, counts.low, counts.high))
     if calibration.x_quantity == "cells":
         return replace(row, cells=value, cells_low=low, cells_high=high, flag=";".join(flags))
     return replace(row, iron_ng=value, iron_ng_low=low, iron_ng_high=high, flag=";".join(flags))
+
+
+def scatter_sd(signal: float, calibration: Calibration | None, repeatability: float | None) -> float:
+    """Return the SD of one measurement of this signal: as stated, else as calibration samples scatter."""
+    if repeatability is not None:
+        return repeatability * abs(signal)
+    if calibration is None:
+        return 0.0
+    x = max((signal - calibration.intercept) / calibration.slope, 0.0)
+    return float(np.sqrt(float(calibration.variance_model.variance(x, max(signal, calibration.intercept)))))
 
 
 def detection_signal(signal: Estimate, calibration: Calibration | None) -> float:
@@ -257,18 +323,29 @@ def detection_signal(signal: Estimate, calibration: Calibration | None) -> float
 def _budget(
     row: Measurement,
     errors: SignalErrors,
-    is_corrected: bool,
+    scan: MeasuredScan,
     calibration: Calibration | None,
     drift: SessionDrift | None,
+    repeatability: float | None,
 ) -> list[BudgetRow]:
     factor = 1.0 if drift is None else drift.factor
-    terms = [("noise", errors.noise * factor, False), ("alignment", errors.alignment * factor, False)]
-    if is_corrected:
+    terms = [("noise", errors.noise * factor, False)]
+    if scan.background.sd or scan.local:
+        terms.append(("background", errors.background * factor, False))
+    if row.organ in scan.rule_sd:
+        terms.append(("rule", errors.rule * factor, False))
+    if scan.spill is not None:
         terms.append(("spill_over", errors.spill_over * factor, False))
+    terms.append(("alignment", errors.alignment * factor, False))
     if drift is not None and row.signal is not None:
         terms.append(("drift", row.signal.shared_sd, True))
+    if row.signal is not None and (calibration is not None or repeatability is not None):
+        terms.append(("scatter", scatter_sd(row.signal.value, calibration, repeatability), False))
     if calibration is not None and row.signal is not None:
-        # In signal, like the other terms: the calibration's error in cells times its slope.
-        by_line = cell_estimate(Estimate(row.signal.value), calibration).shared_sd * calibration.slope
-        terms.append(("calibration", by_line, True))
+        terms.append(("calibration", line_sd(row.signal.value, calibration), True))
     return [BudgetRow(row.subject, row.day, row.modality, row.organ, term, sd, shared) for term, sd, shared in terms]
+
+
+def line_sd(signal: float, calibration: Calibration) -> float:
+    """Return the calibration's error in signal, like the other terms: that in cells times its slope."""
+    return cell_estimate(Estimate(signal), calibration).shared_sd * calibration.slope

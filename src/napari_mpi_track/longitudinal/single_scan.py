@@ -33,6 +33,7 @@ def quantify_scan(
     point_spread: PointSpread | None = None,
     conditions: Mapping[str, Any] | None = None,
     override: Collection[str] = (),
+    repeatability: float | None = None,
 ) -> tuple[list[Measurement], list[str]]:
     """Return the rows of one scan (subject, group, day and modality left empty), and what there is to warn of.
 
@@ -45,13 +46,16 @@ def quantify_scan(
     calibration
         Reads signals as cells or iron: of totals, or of maxima where it was made of maxima.
     background
-        Taken off every voxel: a number in the scan's unit (or its text), or the name of an organ whose mean it is.
+        Taken off every voxel: a number in the scan's unit (or its text), ``robust`` (the scan's mode), or the name of
+        an organ whose mean it is. ``shell``: the level round each organ, off that organ's total alone.
     point_spread
         The blur to undo between organs; ``None`` leaves it.
     conditions
         What the scan does not state of itself (scan_mode, cell_type ...): compared with the calibration.
     override
         Facts in which the calibration may differ; the rows are flagged and a warning names them.
+    repeatability
+        Relative SD of one thing's signal scanned again; without it a scan scatters as calibration samples do.
 
     Raises
     ------
@@ -98,7 +102,7 @@ def quantify_scan(
     )
     warnings += measured.doubts()
     metric = "total" if calibration is None or calibration.metric is None else calibration.metric
-    rows, _ = rows_of_scan(Measurement("", "", 0.0, "", ""), measured, calibration, metric)
+    rows, _ = rows_of_scan(Measurement("", "", 0.0, "", ""), measured, calibration, metric, repeatability=repeatability)
     return (with_override_flag(rows) if overridden else rows), warnings
 
 

@@ -158,6 +158,8 @@ class Study:
 
     ``conditions`` is what the file says of its cells, tracer and scanner: a calibration is compared with it.
     ``between_days`` is the model by which the anatomy of one day is aligned to another's, to carry its organs.
+    ``background`` is taken off MPI scans: a number, ``robust``, an organ's name, ``shell`` or ``pre-injection``.
+    ``repeatability`` is the relative SD of one thing's MPI signal scanned again; ``None``: that of calibration samples.
     ``psf_files`` are those that the point spreads were read from, where they were.
     ``reference_vial`` is the vial's signal when the calibration was measured, ``vial_organ`` its name among the organs.
     """
@@ -181,6 +183,8 @@ class Study:
     pet_psf: PointSpread | None = None
     psf_files: tuple[Path, ...] = ()
     spill_over: bool = False
+    background: float | str = 0.0
+    repeatability: float | None = None
     reference: str = "injected"
 
     def subject(self, subject_id: str) -> Subject:

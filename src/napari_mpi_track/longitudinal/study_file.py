@@ -231,6 +231,8 @@ class _Builder:
             pet_psf=self._psf(("pet_psf",), text.pet_psf, text.pet_psf_fwhm_mm),
             psf_files=tuple(self.file.parent / psf for psf in (text.psf, text.pet_psf) if isinstance(psf, str)),
             spill_over=text.spill_over,
+            background=text.background,
+            repeatability=text.repeatability,
             reference=reference,
         )
 

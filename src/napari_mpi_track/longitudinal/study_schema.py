@@ -34,6 +34,8 @@ def _as_word(value: Any) -> Any:
 Time = Annotated[datetime, BeforeValidator(_is_a_date)]
 Word = Annotated[str, BeforeValidator(_as_word), Field(min_length=1)]
 Length = Annotated[float, Field(gt=0)]
+# Strict, so that a word is no number and a number no word.
+Level = Annotated[float, Field(strict=True)]
 RelativeError = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -278,5 +280,7 @@ class StudyText(Text):
     pet_psf: PsfWays | None = None
     pet_psf_fwhm_mm: float | None = Field(default=None, ge=0)
     spill_over: bool = False
+    background: Level | Word = 0.0
+    repeatability: RelativeError | None = None
     reference: str | float = "injected"
     subjects: list[SubjectText] = Field(min_length=1)

@@ -183,7 +183,7 @@ class Calibration:
         x = np.asarray(x, dtype=float)
         return aa + 2 * ab * x + bb * x * x
 
-    def decision_signal(self, replicates: int = 1) -> float:
+    def decision_signal(self, replicates: float = 1) -> float:
         """Return the signal above which something is there, for a mean of ``replicates`` (5 % false positives).
 
         Notes

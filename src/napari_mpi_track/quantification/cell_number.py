@@ -62,7 +62,7 @@ def count_cells(
     calibration: Calibration,
     *,
     own_sd: ArrayLike = 0.0,
-    replicates: int = 1,
+    replicates: float = 1,
     level: float = 0.95,
     detection_signal: ArrayLike | None = None,
 ) -> CellCounts:
@@ -78,7 +78,7 @@ def count_cells(
         SD of each signal's own further error (noise, alignment, spill-over), not reduced by ``replicates``; in the
         unit of the signal, broadcast against the signals.
     replicates
-        How many measurements each signal is the mean of.
+        How many measurements each signal is the mean of; infinity where ``own_sd`` holds their scatter already.
     level
         Of the interval.
     detection_signal
@@ -121,7 +121,7 @@ def _read_block(
     y: NDArray[np.float64],
     own: NDArray[np.float64],
     detection: NDArray[np.float64],
-    replicates: int,
+    replicates: float,
     level: float,
     numbers: NDArray[np.float64],
 ) -> NDArray[Any]:
@@ -234,7 +234,7 @@ def _quantiles(probability: float) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def _checked(
-    signals: ArrayLike, own_sd: ArrayLike, replicates: int, level: float, detection_signal: ArrayLike | None
+    signals: ArrayLike, own_sd: ArrayLike, replicates: float, level: float, detection_signal: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     if replicates < 1:
         raise CalibrationError(f"a signal is the mean of 1 replicate or more, got {replicates}")
