@@ -3,7 +3,7 @@
 import csv
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,9 @@ from napari_mpi_track.cli.options import (
 from napari_mpi_track.errors import MpiTrackError, TableError
 from napari_mpi_track.imaging.point_spread import PsfShape
 
+if TYPE_CHECKING:
+    from napari_mpi_track.imaging.point_spread import PointSpread
+
 # A signal so many times the highest standard's is more likely of another unit than of so many cells.
 _FAR_ABOVE = 300.0
 
@@ -37,6 +40,7 @@ class ModelOption(StrEnum):
     PLATEAU = "plateau"
     BIEXPONENTIAL = "biexponential"
     WEIBULL = "weibull"
+    UPTAKE = "uptake"
 
 
 class TimeUnit(StrEnum):
@@ -60,6 +64,7 @@ def quantify(
     psf_fwhm_mm: Annotated[
         str | None, typer.Option("--psf-fwhm-mm", help="X, or PLANE,ROW,COLUMN: width of the blur.")
     ] = None,
+    psf: Annotated[Path | None, typer.Option("--psf", help="PSF.json: the blur as measure-psf measured it.")] = None,
     spill_over: Annotated[bool, typer.Option("--spill-over", help="Undo the blur between organs.")] = False,
     projection: Projection = False,
     saturation: SaturationOption = None,
@@ -78,7 +83,6 @@ def quantify(
     Example: mpi-track quantify mpi.nii.gz --organs organs.nii.gz --transform ct_to_mpi.tfm --calibration promag.json
     --psf-fwhm-mm 2.5 --spill-over --out organs.csv
     """
-    from napari_mpi_track.imaging.point_spread import PointSpread
     from napari_mpi_track.longitudinal.measurement import Measurement
     from napari_mpi_track.longitudinal.single_scan import quantify_scan
     from napari_mpi_track.quantification.calibration import load_calibration
@@ -89,12 +93,11 @@ def quantify(
     require_absent(out, overwrite)
     if calibration is None and (condition or override):
         raise MpiTrackError("--condition and --override need a calibration", remedy="give --calibration")
-    widths = numbers(psf_fwhm_mm, "--psf-fwhm-mm")
-    if spill_over and not any(widths or ()):
-        raise MpiTrackError("--spill-over needs the width of the blur", remedy="give --psf-fwhm-mm above 0")
+    blur = _blur(psf, psf_shape, psf_fwhm_mm)
+    if spill_over and blur is None:
+        raise MpiTrackError("--spill-over needs the width of the blur", remedy="give --psf, or --psf-fwhm-mm above 0")
     scan = read_one(volume, series, modality, unit, spacing_mm, saturation, is_projection=projection)
     labels = read_organs(organs, None if names is None else read_organ_names(names).names)
-    psf = None if widths is None else PointSpread(psf_shape, widths if len(widths) > 1 else widths[0])  # type: ignore[arg-type]
     line = None if calibration is None else load_calibration(calibration)
     rows, warnings = quantify_scan(
         scan,
@@ -102,7 +105,7 @@ def quantify(
         None if transform is None else _way(transform, labels, scan),
         line,
         background=background,
-        point_spread=psf if spill_over else None,
+        point_spread=blur if spill_over else None,
         conditions={**stated(condition), **({} if saturation is None else {"saturation": saturation.name})},
         override=override or (),
     )
@@ -114,6 +117,22 @@ def quantify(
     start = lines[0].index("organ")
     with whole_file(out, overwrite) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows(line[start:] for line in lines)
+
+
+def _blur(file: Path | None, shape: PsfShape, fwhm_mm: str | None) -> "PointSpread | None":
+    """Return the point spread that the options give, measured or by its widths; ``None`` where they give none."""
+    from napari_mpi_track.imaging.point_spread import PointSpread
+
+    if file is not None:
+        from napari_mpi_track.quantification.point_spread_file import load_point_spread
+
+        if fwhm_mm is not None:
+            raise MpiTrackError("--psf and --psf-fwhm-mm are both given", remedy="keep one")
+        return load_point_spread(file)
+    widths = numbers(fwhm_mm, "--psf-fwhm-mm")
+    if not any(widths or ()):
+        return None
+    return PointSpread(shape, widths if len(widths or ()) > 1 else widths[0])  # type: ignore[arg-type, index]
 
 
 def _way(path: Path, labels: Any, scan: Any) -> Any:

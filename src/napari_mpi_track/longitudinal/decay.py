@@ -1,6 +1,6 @@
 """How fast a signal leaves: models of decay, the choice between them, and half-lives with honest intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import log
 from types import MappingProxyType
@@ -12,14 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from napari_mpi_track.errors import TableError
 from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
 from napari_mpi_track.longitudinal.decay_likelihood import Samples, profile
-from napari_mpi_track.longitudinal.decay_models import MODELS, Best, DecayModel
+from napari_mpi_track.longitudinal.decay_models import MODELS, DecayModel
+from napari_mpi_track.longitudinal.decay_search import Best
+from napari_mpi_track.longitudinal.uptake import UPTAKES
 
-ModelChoice = Literal["auto", "exponential", "plateau", "biexponential", "weibull"]
+ModelChoice = Literal["auto", "exponential", "plateau", "biexponential", "weibull", "uptake"]
 RISING = "rising"
 BELOW_DETECTION = "below_detection"
 TOO_FEW_POINTS = "too_few_points"
 NO_FINITE_INTERVAL = "no_finite_interval"
 _CLOSE_AICC = 2.0
+_EVERY: dict[str, DecayModel] = {**MODELS, **UPTAKES}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,9 +32,11 @@ class DecayFit:
     Attributes
     ----------
     model
-        ``exponential``, ``plateau``, ``biexponential`` or ``weibull``; empty when nothing was fitted.
+        ``exponential``, ``plateau``, ``biexponential`` or ``weibull``; of a rising organ ``uptake``,
+        ``uptake_from_start`` or ``uptake_washout``; empty when nothing was fitted.
     parameters
-        By name: ``amplitude`` (at time 0) and ``plateau`` in the unit of the values, rates per day, times in days.
+        By name: ``amplitude`` (at time 0) and ``plateau`` in the unit of the values, rates per day, times in days. Of
+        an uptake also ``half_rise_days``, from day 0 to half of the plateau, with its interval where it is finite.
     rate_per_day
         Of the exponential alone; negative when the signal rises.
     half_life_days, low, high
@@ -76,7 +81,7 @@ class DecayFit:
         times = np.asarray(time_days, dtype=np.float64)
         if not self.model:
             return np.full(times.shape, np.nan)
-        return MODELS[self.model].curve(times, self.parameters)
+        return _EVERY[self.model].curve(times, self.parameters)
 
 
 def fit_decay(
@@ -102,7 +107,9 @@ def fit_decay(
     limits
         Detection limit of each point, shape (n,), used where censored; the values themselves when not given.
     model
-        One model, or ``auto``: the simplest within 2 of the lowest AICc.
+        One model, or ``auto``: the simplest decay within 2 of the lowest AICc; where the signal rises, or its highest
+        value is not the first day's, an uptake if it fits better by more than 2. ``uptake`` takes the simplest of
+        these: from nothing on day 0 to a plateau, from what was there on day 0, or up and down again.
     level
         Of the interval.
 
@@ -125,16 +132,31 @@ def fit_decay(
     A reference that is 100 % by construction is no point.
     """
     samples = _samples(time_days, values, errors, censored_below, limits)
-    if model != "auto" and model not in MODELS:
-        raise TableError(f"the model must be auto or one of {', '.join(MODELS)}, got {model!r}")
-    wanted = list(MODELS.values()) if model == "auto" else [MODELS[model]]
+    if model not in ("auto", "uptake", *MODELS):
+        raise TableError(f"the model must be auto or one of {', '.join([*MODELS, 'uptake'])}, got {model!r}")
+    families: dict[str, list[DecayModel]] = {"auto": [*MODELS.values()], "uptake": [*UPTAKES.values()]}
+    wanted = families.get(model) or [MODELS[model]]
     count, censored = samples.times.size, int(samples.is_censored.sum())
-    allowed = [m for m in wanted if _is_allowed(m, samples)]
-    if not allowed:
+    found = _simplest(wanted, samples)
+    if found is None:
         return DecayFit("", count, censored, flag=TOO_FEW_POINTS, reason=_too_few(wanted[0], samples))
-    fits = [_fitted(m, samples) for m in allowed]
-    lowest = min(fit.aicc for fit in fits)
-    return _described(next(fit for fit in fits if fit.aicc <= lowest + _CLOSE_AICC), samples, level)
+    if model == "auto" and (found.best.is_rising or _peaks_late(samples)):
+        risen = _simplest([*UPTAKES.values()], samples)
+        if risen is not None and risen.aicc < found.aicc - (0.0 if found.best.is_rising else _CLOSE_AICC):
+            found = risen
+    return _described(found, samples, level)
+
+
+def _simplest(models: Sequence[DecayModel], samples: Samples) -> "_Fitted | None":
+    """Return the first of the models within 2 of the lowest AICc; ``None`` if the points allow none of them."""
+    fits = [_fitted(m, samples) for m in models if _is_allowed(m, samples)]
+    lowest = min((fit.aicc for fit in fits), default=0.0)
+    return next((fit for fit in fits if fit.aicc <= lowest + _CLOSE_AICC), None)
+
+
+def _peaks_late(samples: Samples) -> bool:
+    seen = ~samples.is_censored
+    return bool(seen.any() and samples.times[seen][np.argmax(samples.values[seen])] > samples.times[seen][0])
 
 
 def _too_few(model: DecayModel, samples: Samples) -> str:
@@ -196,6 +218,9 @@ def _described(fit: _Fitted, samples: Samples, level: float) -> DecayFit:
     half_life = model.half_life(best)
     if fit.amplitude <= 0:
         return DecayFit(**common, flag=BELOW_DETECTION, reason="there is no signal above zero that could leave")
+    if model.name in UPTAKES:
+        common["parameters"] = {**parameters, **_half_rise(fit, samples, level)}
+        return DecayFit(**common, flag=RISING, reason="the signal rises: an uptake, without a half-life")
     if best.is_rising:
         return DecayFit(**common, flag=RISING, reason="the signal does not fall")
     if half_life is None:
@@ -204,6 +229,17 @@ def _described(fit: _Fitted, samples: Samples, level: float) -> DecayFit:
     flag = "" if low is not None and high is not None else NO_FINITE_INTERVAL
     reason = "the data do not exclude a half-life without limit" if flag else ""
     return DecayFit(**common, half_life_days=half_life, low=low, high=high, flag=flag, reason=reason)
+
+
+def _half_rise(fit: _Fitted, samples: Samples, level: float) -> dict[str, float]:
+    """Return the time to half of the plateau and its limits, by name; what cannot be told is not there."""
+    model = UPTAKES[fit.model.name]
+    half_rise = model.half_rise(fit.best)
+    if half_rise is None:
+        return {}
+    low, high = model.half_rise_interval(samples, half_rise, fit.deviance + _cut(model, samples, level))
+    found = {"half_rise_days": half_rise, "half_rise_low_days": low, "half_rise_high_days": high}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _cut(model: DecayModel, samples: Samples, level: float) -> float:
