@@ -1,9 +1,7 @@
 """What part of each acquired voxel lies in each organ."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from itertools import product
-from math import ceil, gcd
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +14,13 @@ from napari_mpi_track.imaging.grid import Grid, require_same_frame
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
+from napari_mpi_track.quantification.organ_sampling import (
+    DrawnOrgans,
+    drawn_organs,
+    points_needed,
+    share_out,
+    window_of,
+)
 
 FIDUCIALS = "fiducials"
 OUTSIDE = "outside"
@@ -125,8 +130,8 @@ def measure_occupancy(
     grid_from_organs
         Map from the organs' frame to the scan's. Without it both must lie in one named frame.
     samples_per_axis
-        The cube root of the number of points in a voxel at which the organs are looked up; by default as many as
-        put one in every label voxel, at least 5 (within 0.1 % of the exact overlap) and at most 16.
+        The cube root of the number of points in a voxel at which the organs are looked up; by default 509 points,
+        and up to 524,287 where small organs lie, so that an organ's volume is known to 0.1 % of it.
 
     Raises
     ------
@@ -136,6 +141,11 @@ def measure_occupancy(
         If no organ lies inside the grid at all, or 3-D organs meet a single plane.
     MeasurementError
         If an organ has a name that a row of its own has (outside, total).
+
+    Notes
+    -----
+    The points are the scan's own and lie nowhere on a label's face, so labels of the same shapes give the same
+    fractions whatever their order, orientation or spacing. Voxels within one label hold one organ without any point.
     """
     for name in organs.names.values():
         if name in _RESERVED:
@@ -153,144 +163,51 @@ def measure_occupancy(
     if grid_from_organs is None:
         require_same_frame(organs.grid.frame, grid.frame, "organs and scan")
         grid_from_organs = Transform.identity(organs.grid.frame, grid.frame)
-    counts = np.broadcast_to(samples_per_axis or _samples_per_axis(organs.grid, grid), 3)
-    window = _window(organs, grid, grid_from_organs)
-    if window is None:
+    drawn = drawn_organs(organs)
+    windows = [window_of(box, organs.grid, grid, grid_from_organs) for box in drawn.boxes[1:]]
+    if not any(_touches(window, grid) for window in windows):
         raise GridMismatchError(
             "no organ lies inside the scan's field of view",
             file=organs.file,
             remedy="check the alignment and the frames of scan and organs",
         )
-    # Numbered one after the other, since label values may be as large as an atlas pleases (614,454,277 in Allen's).
-    codes = np.searchsorted(np.array([0, *organs.names]), organs.voxels)
-    codes = codes.astype(np.min_scalar_type(len(organs.names)))
-    sizes = _volumes_mm3(codes, organs.grid, grid_from_organs)
-    places = _places(organs.grid, grid, grid_from_organs, window)
-    inside = _sample(codes, len(organs.names), places, int(np.prod(counts)))
-    return Occupancy(
-        grid,
-        {
-            name: OrganOccupancy(*found, volume_mm3=float(size))
-            for name, found, size in zip(organs.names.values(), inside, sizes[1:], strict=True)
-        },
-    )
+    scale = abs(np.linalg.det(grid_from_organs.target_from_source[:3, :3])) * organs.grid.voxel_volume_mm3
+    sizes = drawn.counts[1:] * scale
+    counts = [samples_per_axis**3 if samples_per_axis else points_needed(v / grid.voxel_volume_mm3) for v in sizes]
+    shares = share_out(drawn, organs.grid, grid, grid_from_organs, windows, counts)
+    found = {}
+    for code, (voxel, fraction) in enumerate(shares, start=1):
+        size = sizes[code - 1]
+        if grid_from_organs.deformation is not None:
+            size = _deformed_volume_mm3(drawn, code, organs.grid, grid, grid_from_organs, float(fraction.sum()))
+        found[_named(organs, code)] = OrganOccupancy(voxel, fraction, float(size))
+    return Occupancy(grid, found)
 
 
-def _samples_per_axis(organs: Grid, grid: Grid) -> NDArray[np.int64]:
-    finest = float(organs.spacing_mm.min())
-    return np.array([min(16, max(5, ceil(1.2 * spacing / finest))) for spacing in grid.spacing_mm])
+def _named(organs: OrganLabels, code: int) -> str:
+    return organs.names[sorted(organs.names)[code - 1]]
 
 
-Window = tuple[slice, slice, slice]
+def _touches(window: NDArray[np.int64], grid: Grid) -> bool:
+    return bool(np.all(window[:, 1] > 0) and np.all(window[:, 0] < grid.shape))
 
 
-def _window(organs: OrganLabels, grid: Grid, grid_from_organs: Transform) -> Window | None:
-    """Return the part of ``grid`` that the box around all organs touches, or None."""
-    ends = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        present = np.flatnonzero(organs.voxels.any(axis=others))
-        if present.size == 0:
-            return None
-        ends.append((present[0] - 0.5, present[-1] + 0.5))
-    corners = organs.grid.lps_from([(a, b, c) for a in ends[0] for b in ends[1] for c in ends[2]])
-    if grid_from_organs.deformation is not None:
-        # No spline reaches further than its coefficients.
-        reach = np.abs(grid_from_organs.deformation.coefficients_mm).max(axis=(1, 2, 3))
-        corners = np.concatenate([corners + reach * sign for sign in product((1, -1), repeat=3)])
-    affine = replace(grid_from_organs, deformation=None)
-    places = grid.index_from(affine.map(corners))
-    low = np.maximum(np.floor(places.min(axis=0)).astype(int), 0)
-    high = np.minimum(np.ceil(places.max(axis=0)).astype(int) + 1, grid.shape)
-    if np.any(low >= high):
-        return None
-    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+def _deformed_volume_mm3(
+    drawn: DrawnOrgans, code: int, labels: Grid, grid: Grid, grid_from_organs: Transform, voxels_in_field: float
+) -> float:
+    """Return an organ's volume as a deformation makes it: what the scan holds of it, if that is all.
 
-
-def _volumes_mm3(codes: NDArray[Any], labels: Grid, grid_from_organs: Transform) -> NDArray[np.float64]:
-    """Return the volume of every code as it lies in the scan: what the map does to volumes is its Jacobian."""
-    drawn = np.bincount(codes.ravel()).astype(np.float64) * labels.voxel_volume_mm3
-    if grid_from_organs.deformation is None:
-        drawn *= abs(np.linalg.det(grid_from_organs.target_from_source[:3, :3]))
-        return drawn
-    for code in range(1, len(drawn)):
-        voxel = np.flatnonzero(codes == code)
-        if not voxel.size:
-            continue
-        some = voxel[:: max(1, voxel.size // _VOXELS_OF_A_VOLUME)]
-        index = np.stack(np.unravel_index(some, codes.shape), axis=-1)
-        drawn[code] *= float(np.mean(np.abs(grid_from_organs.volume_change(labels.lps_from(index)))))
-    return drawn
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Places:
-    """Where the voxels of a window of the scan's grid lie in the labels.
-
-    ``voxel`` are their flat numbers in the whole grid, shape (n,); ``middles`` the label index of their centres,
-    (n, 3), and ``steps`` how it changes along their axes, (3, 3), or (n, 3, 3) where every voxel has its own.
+    Of an organ cut by the field of view it is the drawn volume times the mean Jacobian over its voxels.
     """
-
-    voxel: NDArray[np.int64]
-    middles: NDArray[np.float64]
-    steps: NDArray[np.float64]
-
-
-def _places(labels: Grid, grid: Grid, grid_from_organs: Transform, window: Window) -> _Places:
-    index = np.stack(np.meshgrid(*[np.arange(s.start, s.stop) for s in window], indexing="ij"), axis=-1)
-    voxel = np.ravel_multi_index(tuple(np.moveaxis(index, -1, 0)), grid.shape).ravel()
-    index = index.reshape(-1, 3)
-    if grid_from_organs.deformation is None:
-        matrix = labels.index_from_lps @ grid_from_organs.inverse().target_from_source @ grid.lps_from_index
-        return _Places(voxel, index @ matrix[:3, :3].T + matrix[:3, 3], matrix[:3, :3])
-    # Within one voxel a smooth map is straight: its middle is followed back, its corners by the slope there.
-    back, is_found = grid_from_organs.search_back(grid.lps_from(index))
-    middles = np.where(is_found[:, None], labels.index_from(back), -1.0)
-    slopes = np.linalg.inv(grid_from_organs.jacobian(back[is_found]))
-    steps = np.zeros((len(index), 3, 3))
-    steps[is_found] = labels.index_from_lps[:3, :3] @ slopes @ grid.lps_from_index[:3, :3]
-    return _Places(voxel, middles, steps)
-
-
-def _sample(
-    codes: NDArray[Any], organ_count: int, places: _Places, samples: int
-) -> list[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Return, for organs 1 to ``organ_count`` of ``codes``, the voxels that hold each and the part of each that does.
-
-    The organ under every sample point is counted; one pass a sample point, so memory stays at a few arrays of the
-    window's size.
-    """
-    # A rim of "no organ" lets points beyond the labels' grid be looked up like all others.
-    rimmed = np.pad(codes, 1)
-    voxel, centres = places.voxel, places.middles + 1
-    limit = np.array(rimmed.shape) - 1
-    hits = np.zeros((organ_count + 1) * len(voxel), dtype=np.min_scalar_type(samples))
-    everyone = np.arange(len(voxel))
-    for offset in _points_in_a_voxel(samples):
-        nearest = np.rint(centres + places.steps @ offset).astype(np.int64)
-        np.clip(nearest, 0, limit, out=nearest)
-        organ = rimmed[nearest[:, 0], nearest[:, 1], nearest[:, 2]].astype(np.int64)
-        hits[organ * len(voxel) + everyone] += 1
-    table = hits.reshape(organ_count + 1, len(voxel))
-    found = []
-    for row in table[1:]:
-        touched = np.flatnonzero(row)
-        found.append((voxel[touched], row[touched] / samples))
-    return found
-
-
-def _points_in_a_voxel(count: int) -> NDArray[np.float64]:
-    """Return ``count`` points spread over a voxel, -0.5..0.5, shape (count, 3): a rank-1 lattice.
-
-    On every axis they stand at ``count`` evenly spaced places. A cubic raster has only its cube root of them, and
-    an organ's face along the scan's planes then falls between two at once in all its voxels: 5 per axis is wrong
-    by up to a tenth of a voxel's layer, the lattice of as many points by less than a hundredth.
-    """
-    # The plastic number and its square spread the points most evenly over the plane (Roberts' R2 sequence).
-    steps = [1]
-    for ratio in (1.32471796, 1.75487767):
-        steps.append(next(step for step in range(max(round(count / ratio), 1), 0, -1) if gcd(step, count) == 1))
-    return (np.outer(np.arange(count), steps) % count + 0.5) / count - 0.5
+    box = drawn.boxes[code]
+    part = drawn.codes[drawn.labels[tuple(slice(a, b) for a, b in box)]] == code
+    voxel = np.flatnonzero(part)
+    some = voxel[:: max(1, voxel.size // _VOXELS_OF_A_VOLUME)]
+    places = labels.lps_from(np.stack(np.unravel_index(some, part.shape), axis=-1) + box[:, 0])
+    if grid.contains(grid_from_organs.map(places)).all():
+        return voxels_in_field * grid.voxel_volume_mm3
+    change = float(np.mean(np.abs(grid_from_organs.volume_change(places))))
+    return voxel.size * labels.voxel_volume_mm3 * change
 
 
 def _ball_fraction(grid: Grid, centre_mm: NDArray[np.float64], radius_mm: float) -> NDArray[np.float64]:

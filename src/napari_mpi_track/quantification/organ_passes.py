@@ -169,3 +169,39 @@ def count_digits(bits, labels, words, fill, keys, window, kind, shift, prefixes,
                         elif key >> above == high:
                             second[digit] += 1
                 at = end
+
+
+@njit(cache=True, nogil=True)
+def find_organs(labels, words, fill, codes, counts, boxes):  # pragma: no cover
+    """Count every organ's voxels into ``counts`` (k + 1,) and widen ``boxes`` (k + 1, 6) from (largest, 0) by axis.
+
+    ``codes`` gives the organ's number by label.
+    """
+    for plane in range(labels.shape[0]):
+        for row in range(labels.shape[1]):
+            line, line_words = labels[plane, row], words[plane, row]
+            at = 0
+            while at < line.size:
+                end = _end_of_run(line, line_words, fill, at, line.size)
+                organ = codes[line[at]]
+                if organ:
+                    counts[organ] += end - at
+                    box = boxes[organ]
+                    box[0], box[1] = min(box[0], plane), max(box[1], plane + 1)
+                    box[2], box[3] = min(box[2], row), max(box[3], row + 1)
+                    box[4], box[5] = min(box[4], at), max(box[5], end)
+                at = end
+
+
+@njit(cache=True, nogil=True)
+def number(labels, keys, numbers):  # pragma: no cover
+    """Write the place of every label among ``keys`` (in order), counted from 1, to ``numbers``; 0 stays 0."""
+    for plane in range(labels.shape[0]):
+        for row in range(labels.shape[1]):
+            last, place = labels[plane, row, 0] ^ labels[plane, row, 0], 0
+            for column in range(labels.shape[2]):
+                value = labels[plane, row, column]
+                if value != last:
+                    place = np.searchsorted(keys, value) + 1 if value else 0
+                    last = value
+                numbers[plane, row, column] = place

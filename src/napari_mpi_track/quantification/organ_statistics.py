@@ -16,6 +16,7 @@ from napari_mpi_track.imaging.frozen import get_state, set_state
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.quantification.occupancy import Occupancy
+from napari_mpi_track.quantification.organ_sampling import words_of
 
 Window = tuple[slice, slice, slice]
 
@@ -165,15 +166,6 @@ def _native(values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def _words(labels: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return the labels in words of 8 bytes, or rows of none where a row is not a whole number of them."""
-    if labels.shape[2] * labels.itemsize % 8:
-        labels = labels[:, :, :0]
-    words = np.ascontiguousarray(labels).view(np.uint64)
-    words.flags.writeable = False
-    return words
-
-
 def _slabs(bounds: NDArray[np.int64], planes: int) -> list[NDArray[np.int64]]:
     slabs = []
     for first in range(int(bounds[0, 0]), int(bounds[0, 1]), planes):
@@ -189,7 +181,7 @@ def _sums(
     """Return what :mod:`organ_passes` keeps of every organ, (k, 13), and its box, (k, 6)."""
     from napari_mpi_track.quantification.organ_passes import FILL, KEPT, sum_organs
 
-    words, fill = _words(labels), np.uint64(FILL[labels.itemsize])
+    words, fill = words_of(labels), np.uint64(FILL[labels.itemsize])
 
     def of_slab(slab: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         kept = np.zeros((len(keys), KEPT))
@@ -282,7 +274,7 @@ def _medians_of(
     """Return the mean of the two middle numbers of every organ, their bits found 16 at a time from the top."""
     from napari_mpi_track.quantification.organ_passes import FILL, count_digits
 
-    words, fill = _words(labels), np.uint64(FILL[labels.itemsize])
+    words, fill = words_of(labels), np.uint64(FILL[labels.itemsize])
     width = 8 * voxels.itemsize
     bits = voxels.view(f"u{voxels.itemsize}")
     kind = {"f": 2, "i": 1}.get(voxels.dtype.kind, 0)
