@@ -170,7 +170,7 @@ def analyse_timepoint(
         _map(scene.mpi_from_anatomy, scene.anatomy, scene.mpi),
         _organ_map(scene),
         _map(scene.pet_from_anatomy, scene.anatomy, scene.pet),
-        rows.notes,
+        tuple(dict.fromkeys([*scene.notes, *rows.notes])),
         overridden,
         scene.compared,
         further,

@@ -12,10 +12,10 @@ from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.volume import Modality, Volume
+from napari_mpi_track.longitudinal.day_organs import approvals_told, carried_onto, read_day_organs, with_edits
 from napari_mpi_track.longitudinal.measurement import AlignmentRow
 from napari_mpi_track.longitudinal.study import ScanFile, Study, Subject, Timepoint
 from napari_mpi_track.quantification.saturation import load_saturation
-from napari_mpi_track.readers.organs import read_organ_names, read_organs
 from napari_mpi_track.readers.points import read_points
 from napari_mpi_track.readers.scans import read_scan
 from napari_mpi_track.registration.align import align
@@ -38,7 +38,8 @@ class Scene:
     mpi, anatomy, pet
         The scans, each on its own grid in its own named frame; the MPI linearised where the study says how.
     organs
-        The organs that serve this day, on the grid they were drawn on.
+        The organs that serve this day, on the grid they were drawn on; where they came from another day and were
+        corrected or approved here, on this day's anatomy.
     mpi_from_anatomy, anatomy_from_organs, pet_from_anatomy
         The alignments that join them; ``None`` where the two are one frame or one is missing.
     mpi_fiducials
@@ -51,6 +52,8 @@ class Scene:
         What was asked for and could not be had, one sentence each.
     compared
         The fixed and the moving scan of every alignment in ``saved``, in its order.
+    notes
+        Facts to be read beside the numbers: who approved which organs.
     """
 
     mpi: Volume | None
@@ -66,6 +69,7 @@ class Scene:
     warnings: tuple[str, ...]
     failures: tuple[str, ...]
     compared: tuple[tuple[Volume, Volume], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def mpi_from_organs(self) -> Alignment | None:
@@ -149,6 +153,7 @@ class _SceneSetter:
         self.file_frames: dict[str | None, str | None] = {}
         self.warnings: list[str] = []
         self.failures: list[str] = []
+        self.notes: list[str] = []
 
     def scene(self) -> Scene:
         self.progress(0.0, "reading scans")
@@ -185,6 +190,7 @@ class _SceneSetter:
             tuple(self.warnings),
             tuple(self.failures),
             tuple(self.compared),
+            tuple(self.notes),
         )
 
     def _read(
@@ -216,10 +222,10 @@ class _SceneSetter:
         # A baseline is measured with organs of its own or not at all: nothing was followed before injection.
         if drawn is None or drawn.organs is None or (self.timepoint.is_baseline and drawn is not self.timepoint):
             return None, None
-        names = None if self.study.organ_names is None else read_organ_names(self.study.organ_names).names
-        organs = read_organs(drawn.organs, names).in_frame(frame_of(self.subject, drawn, "anatomy"))
         if drawn is self.timepoint:
+            organs = self._read_organs(drawn)
             _require_drawn_on(organs, anatomy or self.mpi)
+            self._tell_approvals(organs)
             return organs, None
         if anatomy is None or drawn.anatomy is None:
             self.failures.append(
@@ -230,6 +236,7 @@ class _SceneSetter:
         self.progress(0.1, f"aligning anatomy of day {drawn.day:g} to day {self.timepoint.day:g}")
         drawn_anatomy = self._read(drawn.anatomy, "anatomy", None, drawn)
         assert drawn_anatomy is not None
+        organs = self._read_organs(drawn)
         _require_drawn_on(organs, drawn_anatomy)
         alignment = align(
             drawn_anatomy,
@@ -240,7 +247,22 @@ class _SceneSetter:
             progress=self._part(0.1, 0.3),
         )
         self._record(alignment, "anatomy", f"anatomy of day {drawn.day:g}", (drawn_anatomy, anatomy))
+        if self.timepoint.organ_edits is not None or self.timepoint.approved:
+            organs, alignment = carried_onto(organs, alignment, anatomy.grid)
+            organs = with_edits(organs, self.timepoint.organ_edits)
+            self._tell_approvals(organs)
         return organs, alignment
+
+    def _read_organs(self, drawn: Timepoint) -> OrganLabels:
+        frame = frame_of(self.subject, drawn, "anatomy")
+        organs = read_day_organs(self.study, drawn, frame, self.file_frames.get(frame))
+        self.warnings += [f"{Path(organs.file or '').name}: {warning}" for warning in organs.warnings]
+        return organs
+
+    def _tell_approvals(self, organs: OrganLabels) -> None:
+        warnings, notes = approvals_told(self.timepoint, organs)
+        self.warnings += warnings
+        self.notes += notes
 
     def _align_mpi(self, anatomy: Volume, mpi: Volume) -> tuple[Alignment, Points | None]:
         method = self.timepoint.alignment or self.study.alignment

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_mpi_track.imaging.approval import Approval
 from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.volume import Modality
 
@@ -82,6 +83,7 @@ class Fluorine:
 class Timepoint:
     """One day of one subject. ``day`` counts from the injection (24 h each, fractions allowed).
 
+    ``organ_edits`` were painted over the organs that serve this day, ``approved`` says by whom which of them were.
     ``pet`` is a PET or a SPECT. ``bli_organs`` are drawn on the bioluminescence image, which lies in no space.
     """
 
@@ -102,6 +104,8 @@ class Timepoint:
     bli: ScanFile | None = None
     bli_organs: Path | None = None
     vial: Vial | None = None
+    organ_edits: Path | None = None
+    approved: Mapping[str, Approval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import ValidationError
 
 from napari_mpi_track.errors import MpiTrackError, StudyFileError
+from napari_mpi_track.imaging.approval import Approval
 from napari_mpi_track.imaging.point_spread import PointSpread, PsfShape
 from napari_mpi_track.imaging.volume import Modality
 from napari_mpi_track.longitudinal.study import (
@@ -25,6 +26,7 @@ from napari_mpi_track.longitudinal.study import (
     Vial,
 )
 from napari_mpi_track.longitudinal.study_schema import (
+    ApprovalText,
     CalibrationText,
     FiducialsText,
     PsfText,
@@ -90,6 +92,8 @@ _STAND_INS: dict[str, Any] = {
     "x": "cells",
     "signal": "signal",
     "isotope": "89Zr",
+    "by": "(nobody)",
+    "at": "2000-01-01T00:00:00",
     "timepoints": [{"day": 0, "signal": 0}],
     "subjects": [{"id": "(none)", "timepoints": [{"day": 0, "signal": 0}]}],
 }
@@ -359,6 +363,13 @@ class _Builder:
             for at, entry in enumerate(text.timepoints)
         ]
         self._doubled([f"{t.day:g}" for t in timepoints], lambda at: (*place, "timepoints", at), "day")
+        has_organs = any(t.organs is not None for t in timepoints)
+        for at, t in enumerate(timepoints):
+            if t.organ_edits is not None and t.organs is None and (t.is_baseline or not has_organs):
+                self.fault(
+                    (*place, "timepoints", at, "organ_edits"),
+                    f"day {t.day:g} has organ_edits but no organs that they go over: give the organs of a day",
+                )
         if sum(t.is_baseline for t in timepoints) > 1:
             self.fault((*place, "timepoints"), f"subject {text.id} has more than one baseline")
         return Subject(
@@ -416,7 +427,17 @@ class _Builder:
             alignment=self._alignment((*place, "alignment"), text.alignment),
             pet_alignment=self._alignment((*place, "pet_alignment"), text.pet_alignment),
             vial=_vial(text.vial),
+            organ_edits=self._file((*place, "organ_edits"), text.organ_edits),
+            approved=self._approved(text.approved),
         )
+
+    def _approved(self, text: dict[str, ApprovalText]) -> dict[str, Approval]:
+        found: dict[str, Approval] = {}
+        for organ, said in text.items():
+            at = self._time(said.at)
+            assert at is not None
+            found[organ] = Approval(said.by, at, said.sha256)
+        return found
 
     def _radiotracer(self, place: Place, text: RadiotracerText | None, injection: Injection) -> Radiotracer | None:
         if text is None:

@@ -201,6 +201,14 @@ class FluorineText(Text):
     noise_sd: Length | None = None
 
 
+class ApprovalText(Text):
+    """Who approved an organ, when, and the fingerprint of its voxels then."""
+
+    by: Word
+    at: Time
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+
+
 class TimepointText(Text):
     """One day of one subject."""
 
@@ -211,6 +219,8 @@ class TimepointText(Text):
     signal: float | None = None
     anatomy: str | ScanText | None = None
     organs: str | None = None
+    organ_edits: str | None = None
+    approved: dict[str, ApprovalText] = Field(default_factory=dict)
     pet: str | ScanText | None = None
     spect: str | ScanText | None = None
     fluorine: str | ScanText | None = None

@@ -168,6 +168,7 @@ def signal_facts(study: Study, results: StudyResults) -> Facts:
         ("background", f"one per scan: {_span(background)} {voxel}" if background else "none subtracted"),
         ("organs", "labels drawn beforehand" + (f", named by {organ_names}" if organ_names else "")),
         *_carried_organs(study, results),
+        *_corrected_organs(study),
         ("spill-over", "geometric transfer matrix" if corrected else "not corrected"),
         ("drift of the scanner", _drift_in_words(study, results)),
         ("point spread", None if study.psf is None else point_spread_in_words(study.psf)),
@@ -180,6 +181,19 @@ def _carried_organs(study: Study, results: StudyResults) -> Facts:
     if not any(row.moving == "anatomy" for row in results.alignments):
         return []
     return [("organs of another day", f"carried by a {study.between_days} alignment of the two days' anatomies")]
+
+
+def _corrected_organs(study: Study) -> Facts:
+    """Return where organs were painted over, and who approved which; nothing where nobody did."""
+    days = [(subject, timepoint) for subject in study.subjects for timepoint in subject.timepoints]
+    corrected = [f"{subject.id} day {t.day:g} ({t.organ_edits.name})" for subject, t in days if t.organ_edits]
+    approved = [
+        f"{subject.id} day {t.day:g}: {organ} by {approval}"
+        for subject, t in days
+        for organ, approval in t.approved.items()
+    ]
+    facts: Facts = [("organs corrected by hand", "; ".join(corrected))] if corrected else []
+    return [*facts, ("organs approved", "; ".join(approved))] if approved else facts
 
 
 def _drift_in_words(study: Study, results: StudyResults) -> str:

@@ -1,0 +1,187 @@
+"""Organs corrected and approved on a day, from the study file to the tables of a run."""
+
+import csv
+import json
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from posed_animals import pose, posed_animal
+
+from napari_mpi_track.cli import main
+from napari_mpi_track.errors import FrameMismatchError, GridMismatchError, StudyFileError
+from napari_mpi_track.imaging.approval import approve
+from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.label_edits import LabelEdits
+from napari_mpi_track.imaging.labels import OrganLabels
+from napari_mpi_track.imaging.transform import Transform
+from napari_mpi_track.imaging.volume import Modality, Volume
+from napari_mpi_track.longitudinal.day_organs import carried_onto, with_edits
+from napari_mpi_track.longitudinal.scene import set_scene
+from napari_mpi_track.longitudinal.study_file import load_study
+from napari_mpi_track.readers.organs import read_organs
+from napari_mpi_track.registration.alignment import Alignment, Verdict
+from napari_mpi_track.writers.scans import write_volume
+
+GRID = Grid.from_spacing((20, 18, 16), 1.0, (-7.5, -8.5, -9.5), "day 3")
+
+
+def labels_of(grid: Grid, **boxes: tuple[slice, slice, slice]) -> OrganLabels:
+    voxels = np.zeros(grid.shape, np.uint8)
+    for value, box in enumerate(boxes.values(), start=1):
+        voxels[box] = value
+    return OrganLabels(voxels, grid, dict(enumerate(boxes, start=1)))
+
+
+def block(plane: int, row: int, column: int, size: int = 4) -> tuple[slice, slice, slice]:
+    return slice(plane, plane + size), slice(row, row + size), slice(column, column + size)
+
+
+def shifted_by(x_mm: float, turn_deg: float = 0.0) -> Alignment:
+    way = pose((0, 0, turn_deg), (x_mm, 0, 0)).between("day 0", "day 3")
+    covariance = np.diag([1e-4, 2e-4, 3e-4, 0.04, 0.09, 0.16])
+    return Alignment(way, "intensity", "rigid", Verdict.GOOD, "", covariance, np.array([1.0, 2.0, 3.0]), 0.5)
+
+
+def test_carried_organs_move_with_the_alignment_and_edits_stay(tmp_path: Path) -> None:
+    organs = labels_of(GRID.in_frame("day 0"), liver=block(8, 8, 4), spleen=block(2, 2, 4))
+    painted = np.zeros(GRID.shape, np.uint8)
+    painted[10, 10, 12] = 1
+    empty = labels_of(GRID)
+    write_volume(
+        LabelEdits.between(empty, OrganLabels(painted, GRID, {1: "node"})).as_labels(), tmp_path / "edits.nii.gz"
+    )
+    for x_mm in (0.0, 2.0):
+        carried, left = carried_onto(organs, shifted_by(x_mm), GRID)
+        corrected = with_edits(carried, tmp_path / "edits.nii.gz")
+        assert np.argwhere(corrected.mask("liver"))[:, 2].min() == 4 + x_mm
+        assert np.argwhere(corrected.mask("node")).tolist() == [[10, 10, 12]]
+        assert left.moving_from_fixed.map([[1.0, 2.0, 3.0]])[0].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_the_error_of_the_way_organs_came_by_is_kept() -> None:
+    organs = labels_of(GRID.in_frame("day 0"), liver=block(8, 8, 4))
+    by = shifted_by(2.0, turn_deg=90.0)
+    _, left = carried_onto(organs, by, GRID)
+    points = np.array([[0.0, 0, 0], [5, -3, 8]])
+    there = by.moving_from_fixed.map(points)
+    # The same movement, seen from the other frame: its size at a point is the same.
+    np.testing.assert_allclose(left.target_error_mm(there), by.target_error_mm(points), rtol=1e-9)
+
+
+@pytest.fixture(scope="module")
+def two_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An animal on two days in two poses; organs drawn on the first, a node lit on the second where none was drawn."""
+    folder = tmp_path_factory.mktemp("study")
+    first, second = pose((0, 0, 0), (0, 0, 0)), pose((2, -3, 4), (2, -1, 3))
+    for day, where in ((0, first), (3, second)):
+        ct = posed_animal(Modality.CT, where)
+        write_volume(ct, folder / f"ct{day}.nii.gz")
+        points = where.inverse().map(ct.grid.lps_from(np.stack(np.indices(ct.grid.shape), axis=-1)))
+        liver = np.sum(((points - np.array([-2, -1, -4])) / [8, 6, 4]) ** 2, axis=-1) < 1
+        mpi = np.random.default_rng(day).normal(0, 1, ct.grid.shape) + 10 * liver
+        if day == 0:
+            write_volume(OrganLabels(liver.astype(np.uint8), ct.grid, {1: "liver"}), folder / "organs0.nii.gz")
+        else:
+            mpi[20:24, 20:24, 20:24] += 50
+            node = np.zeros(ct.grid.shape, np.uint8)
+            node[20:24, 20:24, 20:24] = 1
+            edits = LabelEdits.between(OrganLabels(node * 0, ct.grid), OrganLabels(node, ct.grid, {1: "node"}))
+            write_volume(edits.as_labels(), folder / "edits3.nii.gz")
+        write_volume(Volume(mpi.astype(np.float32), ct.grid), folder / f"mpi{day}.nii.gz")
+    return folder
+
+
+STUDY = """schema: 1
+alignment: frame
+reference: first
+subjects:
+  - id: m01
+    timepoints:
+      - day: 0
+        mpi: mpi0.nii.gz
+        anatomy: ct0.nii.gz
+        organs: organs0.nii.gz%s
+      - day: 3
+        mpi: mpi3.nii.gz
+        anatomy: ct3.nii.gz%s
+"""
+
+
+def study_of(folder: Path, first: str = "", second: str = "") -> Path:
+    (folder / "study.yaml").write_text(STUDY % (first, second), encoding="utf-8")
+    return folder / "study.yaml"
+
+
+def test_a_run_measures_organs_as_corrected_and_tells_who_approved_them(two_days: Path, tmp_path: Path) -> None:
+    drawn = read_organs(two_days / "organs0.nii.gz")
+    approval = approve(drawn, "liver", "A. B.", datetime(2026, 11, 21))
+    said = "\n        approved: {liver: {by: A. B., at: 2026-11-21T10:00:00, sha256: %s}}"
+    edits = "\n        organ_edits: edits3.nii.gz"
+    file = study_of(two_days, said % approval.sha256, edits + said % ("a" * 64))
+    with pytest.raises(SystemExit) as end:
+        main(["run", str(file), "--out", str(tmp_path / "out")])
+    assert end.value.code == 0
+    with (tmp_path / "out/measurements.csv").open() as lines:
+        rows = {(row["day"], row["organ"]): row for row in csv.DictReader(lines)}
+    # 64 voxels of 1 mm3 at 50, noise of SD 1: 3200 with an SD of 8.
+    assert float(rows["3", "node"]["signal_total"]) == pytest.approx(3200, abs=60)
+    assert float(rows["3", "liver"]["signal_total"]) == pytest.approx(
+        float(rows["0", "liver"]["signal_total"]), rel=0.08
+    )
+    assert float(rows["3", "liver"]["alignment_error_mm"]) > 0
+    provenance = json.loads((tmp_path / "out/provenance.json").read_text())
+    told = " ".join(str(entry) for entry in (*provenance["warnings"], *provenance["notes"]))
+    assert "organ 'liver': approved by A. B., 2026-11-21, unchanged since" in told
+    assert "organ 'liver' was approved by A. B., 2026-11-21 but has changed since" in told
+    assert "edits3.nii.gz" in provenance["inputs"]
+    page = (tmp_path / "out/report.html").read_text()
+    assert "has changed since" in page
+    assert "m01 day 0: liver by A. B., 2026-11-21; m01 day 3: liver" in page
+    assert "m01 day 3 (edits3.nii.gz)" in page
+
+
+def test_a_days_own_organs_are_corrected_too(two_days: Path) -> None:
+    drawn = read_organs(two_days / "organs0.nii.gz")
+    voxels = drawn.voxels.copy()
+    voxels[np.nonzero(voxels)[0].min()] = 0
+    edits = LabelEdits.between(drawn, OrganLabels(voxels, drawn.grid, drawn.names))
+    write_volume(edits.as_labels(), two_days / "edits0.nii.gz", overwrite=True)
+    study = load_study(study_of(two_days, "\n        organ_edits: edits0.nii.gz"))
+    scene = set_scene(study, study.subjects[0], study.subjects[0].timepoint(0))
+    assert scene.organs is not None
+    np.testing.assert_array_equal(scene.organs.voxels, voxels)
+
+
+def test_edits_painted_on_another_grid_are_refused_by_file(two_days: Path) -> None:
+    write_volume(LabelEdits(GRID, np.array([3]), np.array([1])).as_labels(), two_days / "other.nii.gz", overwrite=True)
+    study = load_study(study_of(two_days, "\n        organ_edits: other.nii.gz"))
+    with pytest.raises(GridMismatchError, match=r"edits were painted on another grid.*other\.nii\.gz"):
+        set_scene(study, study.subjects[0], study.subjects[0].timepoint(0))
+
+
+def test_labels_of_another_frame_of_reference_than_their_scan_are_refused(two_days: Path) -> None:
+    from simulated_dicom import write_series
+
+    ct = posed_animal(Modality.CT, Transform.identity())
+    write_series(two_days / "ct_dicom", np.zeros(ct.grid.shape, np.int16), ct.grid.in_frame("1.2.3.4"))
+    drawn = read_organs(two_days / "organs0.nii.gz")
+    write_volume(drawn.in_frame("1.2.3.5"), two_days / "organs0.dcm", overwrite=True)
+    text = STUDY.replace("ct0.nii.gz", "ct_dicom").replace("organs0.nii.gz", "organs0.dcm") % ("", "")
+    (two_days / "study.yaml").write_text(text)
+    study = load_study(two_days / "study.yaml")
+    with pytest.raises(FrameMismatchError, match=r"the organs lie in the frame of reference 1\.2\.3\.5"):
+        set_scene(study, study.subjects[0], study.subjects[0].timepoint(0))
+
+
+def test_faults_of_edits_and_approvals_are_told_with_their_lines(two_days: Path) -> None:
+    text = (STUDY % ("", "")).replace("        organs: organs0.nii.gz", "        organ_edits: edits3.nii.gz")
+    (two_days / "study.yaml").write_text(text)
+    with pytest.raises(StudyFileError, match="line 10: day 0 has organ_edits but no organs"):
+        load_study(two_days / "study.yaml")
+    file = study_of(two_days, "\n        approved: {liver: {at: 2026-11-21T10:00:00, sha256: abc}}")
+    with pytest.raises(StudyFileError) as fault:
+        load_study(file)
+    assert "'by' is missing" in str(fault.value)
+    assert "sha256" in str(fault.value)
