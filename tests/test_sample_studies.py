@@ -112,7 +112,9 @@ def test_every_table_has_the_columns_of_the_contract(sample):
     assert header == (
         "subject,group,day,modality,organ,organ_volume_mm3,signal_total,signal_total_sd,signal_total_corrected,"
         "signal_mean,signal_max,background_mean,noise_sd,spill_in_fraction,alignment_error_mm,cells,cells_low,"
-        "cells_high,iron_ng,iron_ng_low,iron_ng_high,activity_kBq,percent_id,percent_id_per_g,suv_mean,flag"
+        "cells_high,iron_ng,iron_ng_low,iron_ng_high,activity_kBq,percent_id,percent_id_per_g,suv_mean,flag,"
+        "background_sd,background_local,signal_total_local,centre_x_mm,centre_y_mm,centre_z_mm,"
+        "extent_plane_mm,extent_row_mm,extent_column_mm"
     )
     for table, columns in {
         "retention.csv": "subject,group,day,modality,organ,reference,retention_percent,retention_low,"
@@ -123,6 +125,10 @@ def test_every_table_has_the_columns_of_the_contract(sample):
         "alignments.csv": "subject,day,moving,fixed,method,model,verdict,reason,fiducial_rms_mm,"
         "expected_target_error_mm,metric,transform",
         "agreement.csv": "organ,measure,value,low,high,animals,pairs",
+        "spill_over.csv": "subject,day,modality,organ,source,percent",
+        "balance.csv": "subject,group,day,modality,injected,injected_sd,found,found_sd,missing,missing_sd,"
+        "missing_percent,organs,fiducials,outside,total,flag",
+        "rules.csv": "subject,day,modality,organ,rule,total",
     }.items():
         assert (results / table).read_text(encoding="utf-8").split("\n")[0] == columns
 

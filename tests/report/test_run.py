@@ -23,7 +23,7 @@ from napari_mpi_track.report.workers import RunStopped
 
 EVERYTHING = {
     "measurements.csv", "retention.csv", "decay.csv", "budget.csv", "alignments.csv", "agreement.csv",
-    "transforms", "figures", "report.html", "provenance.json", ".resume",
+    "spill_over.csv", "balance.csv", "rules.csv", "transforms", "figures", "report.html", "provenance.json", ".resume",
 }  # fmt: skip
 
 
@@ -102,6 +102,8 @@ def test_a_run_writes_everything_and_leaves_nothing_else(
         assert (tmp_path / "out" / row["transform"]).is_file()
     figures = {entry.name for entry in (tmp_path / "out" / "figures").iterdir()}
     stems = ["calibration", "retention", "decay_m01", "budget_MPI", *(f"overlay_m01_day{d}_MPI" for d in (0, 1, 3, 7))]
+    # Of the day whose errors are largest beside its signals.
+    stems.append("waterfall_m01_day7_MPI")
     evidence = {f"alignment_m01_day{d}_MPI_to_anatomy.jpg" for d in (0, 1, 3, 7)}
     assert figures == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "png")} | evidence
     assert (tmp_path / "out" / "report.html").read_text().count("data:image/jpeg") == 4

@@ -59,13 +59,28 @@ def quantify(
         Path | None, typer.Option("--transform", help="T.tfm (fixed = the organs' scan, moving = VOLUME).")
     ] = None,
     calibration: Annotated[Path | None, typer.Option("--calibration", help="C.json: signals as cells too.")] = None,
-    background: Annotated[str, typer.Option("--background", help="A number, or an organ whose mean it is.")] = "0",
+    background: Annotated[
+        str,
+        typer.Option(
+            "--background",
+            help="A number; robust (the scan's mode); an organ whose mean it is; or shell (round each organ).",
+        ),
+    ] = "0",
     psf_shape: Annotated[PsfShape, typer.Option("--psf-shape")] = PsfShape.GAUSSIAN,
     psf_fwhm_mm: Annotated[
         str | None, typer.Option("--psf-fwhm-mm", help="X, or PLANE,ROW,COLUMN: width of the blur.")
     ] = None,
     psf: Annotated[Path | None, typer.Option("--psf", help="PSF.json: the blur as measure-psf measured it.")] = None,
     spill_over: Annotated[bool, typer.Option("--spill-over", help="Undo the blur between organs.")] = False,
+    repeatability: Annotated[
+        float | None,
+        typer.Option(
+            "--repeatability",
+            min=0.0,
+            max=1.0,
+            help="Relative SD of one thing scanned again (0.01); without it a scan scatters as calibration samples do.",
+        ),
+    ] = None,
     projection: Projection = False,
     saturation: SaturationOption = None,
     condition: Conditions = None,
@@ -108,6 +123,7 @@ def quantify(
         point_spread=blur if spill_over else None,
         conditions={**stated(condition), **({} if saturation is None else {"saturation": saturation.name})},
         override=override or (),
+        repeatability=repeatability,
     )
     for warning in warnings:
         note(warning)

@@ -18,6 +18,7 @@ from napari_mpi_track.longitudinal.measurement import (
     BudgetRow,
     DecayRow,
     Measurement,
+    OrganRuleRow,
     RetentionRow,
     ScanRows,
     SpillRow,
@@ -70,8 +71,8 @@ class TimepointAnalysis:
         In what the calibration differs from the scan by the user's will, one difference each.
     further
         The 19F scan and the bioluminescence image of the day, where they are.
-    spill
-        Rows of spill_over.csv.
+    spill, rules
+        Rows of spill_over.csv and of rules.csv.
     """
 
     measurements: tuple[Measurement, ...]
@@ -92,6 +93,7 @@ class TimepointAnalysis:
     compared: tuple[tuple[Volume, Volume], ...] = ()
     further: tuple[FurtherScan, ...] = ()
     spill: tuple[SpillRow, ...] = ()
+    rules: tuple[OrganRuleRow, ...] = ()
 
 
 _MODALITIES = ("MPI", "PET", "SPECT", "19F", "BLI")
@@ -175,6 +177,7 @@ def analyse_timepoint(
         scene.compared,
         further,
         rows.spill,
+        rows.rules,
     )
 
 

@@ -21,6 +21,7 @@ from napari_mpi_track.quantification.organ_signal import OrganSignals, measure_o
 from napari_mpi_track.quantification.saturation import is_beyond_linear_range
 from napari_mpi_track.quantification.spill_over import SpillOver, correct_spill_over
 from napari_mpi_track.registration.alignment import Alignment, Verdict
+from napari_mpi_track.segmentation.rule_comparison import OrganUnderRules, compare_rules
 
 # No source is known to be lit more evenly than to a hundredth, whatever its misfit.
 _LEAST_UNEVENNESS = 0.01
@@ -71,8 +72,8 @@ class MeasuredScan:
         The background round each part, by name, where that was asked for: taken off totals, not off voxels.
     others
         The parts that belong to other animals in the scan.
-    rule_sd
-        SD of an organ's total over the rules that could have found it, by name, where that was asked for.
+    rules
+        What each rule for finding signal keeps of an organ, by name, where that was asked for.
     background_doubts
         What is not sure of the backgrounds, one sentence each.
     """
@@ -89,7 +90,7 @@ class MeasuredScan:
     background: Background = field(default_factory=lambda: Background(0.0))
     local: Mapping[str, Background] = field(default_factory=dict)
     others: tuple[str, ...] = ()
-    rule_sd: Mapping[str, float] = field(default_factory=dict)
+    rules: Mapping[str, OrganUnderRules] = field(default_factory=dict)
     background_doubts: tuple[str, ...] = ()
 
     @property
@@ -125,7 +126,7 @@ class MeasuredScan:
             spill_over=0.0 if self.spill is None else _sd(weights @ self._blur_covariance(self.spill) @ weights),
             alignment=_sd(weights @ self._turned(self.alignment_covariance) @ weights),
             background=_sd(weights @ self._turned(self.background_covariance()) @ weights),
-            rule=float(np.linalg.norm([self.rule_sd.get(name, 0.0) for name in names])),
+            rule=float(np.linalg.norm([self.rule_sd(name) for name in names])),
         )
         return Estimate(float(weights @ (totals - self._corrected(self.taken_off()))), errors.own), errors
 
@@ -142,6 +143,11 @@ class MeasuredScan:
             return None
         weights = self.weights([organ])
         return float(weights @ (self.signals.totals() - self.taken_off()))
+
+    def rule_sd(self, organ: str) -> float:
+        """Return the SD of an organ's total over the rules; 0 where they were not asked for."""
+        spread = self.rules[organ].spread if organ in self.rules else None
+        return 0.0 if spread is None else spread.sd
 
     def taken_off(self) -> NDArray[np.float64]:
         """Return what the backgrounds round the parts take off the measured totals, shape (k,)."""
@@ -202,13 +208,12 @@ class MeasuredScan:
         """Return the covariance of the corrected totals from what is not known of the blur, shape (k, k).
 
         Beside the widths' error: a source that is not lit as evenly as it is taken to be sends another part of its
-        signal over its rim. By how much, its own misfit says; what leaves one part arrives in others, so that errors
-        of neighbours are tied as their signals are.
+        signal over its rim than the correction brings back. By how much, its own misfit says, as a part of what is
+        brought back; what leaves one part arrives in others, so that errors of neighbours are tied as their signals.
         """
         uneven = [min(max(spill.misfit[name], _LEAST_UNEVENNESS), 1.0) for name in spill.names]
         over_the_rim = (spill.transfer - np.eye(len(uneven))) * (spill.totals * np.array(uneven))
-        moved = spill.corrected(over_the_rim)
-        return np.asarray(spill.psf_covariance + moved @ moved.T)
+        return np.asarray(spill.psf_covariance + over_the_rim @ over_the_rim.T)
 
     def scan_flags(self) -> list[str]:
         """Return the flags that hold for every row of this scan."""
@@ -283,6 +288,7 @@ def measure_scan(
     point_spread: PointSpread | None = None,
     background: float | str = 0.0,
     neighbours: Sequence[Neighbour] = (),
+    with_rules: bool = False,
     seed: int = 0,
 ) -> MeasuredScan:
     """Return everything that can be measured of one scan.
@@ -304,6 +310,9 @@ def measure_scan(
         mean it is. ``shell``: nothing off the voxels, and the level round each organ off its own total.
     neighbours
         Other animals in the scan: what they hold spills over here and is not reported here.
+    with_rules
+        Whether every rule for finding signal is tried within each organ, and how far they lie apart counts as an error
+        of its total.
     seed
         Of the alignments that are drawn for their error.
 
@@ -333,6 +342,9 @@ def measure_scan(
     spill = None
     if point_spread is not None and occupancy.organs:
         spill = correct_spill_over(scan, occupancy, signals, noise, point_spread, parts.vials)
+    aside = {*parts.others, REST_OF_BODY, *filter(is_marker, occupancy.organs)}
+    organs_alone = {name: part for name, part in occupancy.organs.items() if name not in aside}
+    compared = compare_rules(scan, noise, organs=organs_alone, background=level.level) if with_rules else None
     return MeasuredScan(
         scan,
         noise,
@@ -346,7 +358,8 @@ def measure_scan(
         level,
         local,
         parts.others,
-        background_doubts=doubts,
+        {} if compared is None else compared.organs,
+        doubts,
     )
 
 

@@ -120,15 +120,34 @@ class SpillRow:
     percent: float
 
 
+WHOLE_ORGAN = "whole organ"
+
+
+@dataclass(frozen=True, slots=True)
+class OrganRuleRow:
+    """What one rule for finding signal keeps of an organ's measured total: a row of rules.csv.
+
+    ``rule`` is the rule's name, or ``whole organ``: all of it, no rule applied.
+    """
+
+    subject: str
+    day: float
+    modality: str
+    organ: str
+    rule: str
+    total: float
+
+
 @dataclass(frozen=True, slots=True)
 class ScanRows:
-    """What one scan came to: its rows, their budget, what spilled where, what is not sure, what is to be known."""
+    """What one scan came to: its rows, their budget, what spilled where, what rules keep, doubts and notes."""
 
     measurements: tuple[Measurement, ...] = ()
     budget: tuple[BudgetRow, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     spill: tuple[SpillRow, ...] = ()
+    rules: tuple[OrganRuleRow, ...] = ()
 
     def __add__(self, other: "ScanRows") -> "ScanRows":
         return ScanRows(
@@ -137,6 +156,7 @@ class ScanRows:
             self.warnings + other.warnings,
             self.notes + other.notes,
             self.spill + other.spill,
+            self.rules + other.rules,
         )
 
 

@@ -8,7 +8,14 @@ import numpy as np
 from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.measured import MeasuredScan, SignalErrors, measure_scan
-from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement, ScanRows, SpillRow
+from napari_mpi_track.longitudinal.measurement import (
+    WHOLE_ORGAN,
+    BudgetRow,
+    Measurement,
+    OrganRuleRow,
+    ScanRows,
+    SpillRow,
+)
 from napari_mpi_track.longitudinal.scene import Scene
 from napari_mpi_track.longitudinal.study import SignalMetric, Study, Subject, Timepoint
 from napari_mpi_track.longitudinal.vial import drift_of
@@ -47,6 +54,7 @@ def measure_day(study: Study, mpi: Volume, scene: Scene) -> MeasuredScan:
         scan_from_anatomy=scene.mpi_from_anatomy,
         point_spread=study.psf if study.spill_over else None,
         background=study.background,
+        with_rules=study.rules == "compare",
     )
 
 
@@ -68,7 +76,22 @@ def rows_of_day(
         vial=study.vial_organ,
         repeatability=study.repeatability,
     )
-    return ScanRows(tuple(rows), tuple(budget), tuple(warnings), (), tuple(spill_rows(named, scan)))
+    return ScanRows(
+        tuple(rows),
+        tuple(budget),
+        tuple(warnings),
+        spill=tuple(spill_rows(named, scan)),
+        rules=rule_rows(named, scan),
+    )
+
+
+def rule_rows(named: Measurement, scan: MeasuredScan) -> tuple[OrganRuleRow, ...]:
+    """Return what each rule keeps of every organ, the whole organ first; none where rules were not asked for."""
+    return tuple(
+        OrganRuleRow(named.subject, named.day, named.modality, organ, rule, total)
+        for organ, under in scan.rules.items()
+        for rule, total in ((WHOLE_ORGAN, under.whole), *((str(rule), total) for rule, total in under.totals.items()))
+    )
 
 
 def spill_rows(named: Measurement, scan: MeasuredScan) -> list[SpillRow]:
@@ -332,7 +355,7 @@ def _budget(
     terms = [("noise", errors.noise * factor, False)]
     if scan.background.sd or scan.local:
         terms.append(("background", errors.background * factor, False))
-    if row.organ in scan.rule_sd:
+    if row.organ in scan.rules:
         terms.append(("rule", errors.rule * factor, False))
     if scan.spill is not None:
         terms.append(("spill_over", errors.spill_over * factor, False))

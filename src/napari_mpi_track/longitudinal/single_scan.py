@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from napari_mpi_track.errors import GridMismatchError
+from napari_mpi_track.errors import GridMismatchError, MeasurementError
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.imaging.point_spread import PointSpread
@@ -13,6 +13,7 @@ from napari_mpi_track.longitudinal.conditions import scan_facts
 from napari_mpi_track.longitudinal.measured import measure_scan
 from napari_mpi_track.longitudinal.measurement import Measurement
 from napari_mpi_track.longitudinal.mpi_rows import rows_of_scan, with_override_flag
+from napari_mpi_track.quantification.backgrounds import PRE_INJECTION
 from napari_mpi_track.quantification.calibration import (
     Calibration,
     Difference,
@@ -63,11 +64,19 @@ def quantify_scan(
         If the calibration was made under other conditions, as far as both sides say.
     CalibrationError
         If there is nothing to override.
+    MeasurementError
+        If the background names no organ of this scan, or is of a scan that is not there.
     FrameMismatchError
         If scan and organs name different frames and no way joins them.
     GridMismatchError
         If one of them names no frame, no way joins them, and the organs were not drawn on the scan's own grid.
     """
+    if background == PRE_INJECTION:
+        raise MeasurementError(
+            "a single scan has no scan before the injection to take off",
+            file=scan.file,
+            remedy="say 'background: pre-injection' in a study with a baseline; or give a number, robust or shell",
+        )
     warnings: list[str] = []
     scan_frame = scan.grid.frame or "scan"
     if scan_from_organs is not None:

@@ -164,6 +164,7 @@ class Study:
     ``between_days`` is the model by which the anatomy of one day is aligned to another's, to carry its organs.
     ``background`` is taken off MPI scans: a number, ``robust``, an organ's name, ``shell`` or ``pre-injection``.
     ``repeatability`` is the relative SD of one thing's MPI signal scanned again; ``None``: that of calibration samples.
+    ``rules`` is "compare" where every rule for finding signal is tried within the organs, as a term of their error.
     ``psf_files`` are those that the point spreads were read from, where they were.
     ``reference_vial`` is the vial's signal when the calibration was measured, ``vial_organ`` its name among the organs.
     """
@@ -189,6 +190,7 @@ class Study:
     spill_over: bool = False
     background: float | str = 0.0
     repeatability: float | None = None
+    rules: Literal["compare"] | None = None
     reference: str = "injected"
 
     def subject(self, subject_id: str) -> Subject:

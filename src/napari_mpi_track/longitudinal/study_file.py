@@ -237,6 +237,7 @@ class _Builder:
             spill_over=text.spill_over,
             background=text.background,
             repeatability=text.repeatability,
+            rules=text.rules,
             reference=reference,
         )
 

@@ -292,5 +292,6 @@ class StudyText(Text):
     spill_over: bool = False
     background: Level | Word = 0.0
     repeatability: RelativeError | None = None
+    rules: Literal["compare"] | None = None
     reference: str | float = "injected"
     subjects: list[SubjectText] = Field(min_length=1)

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, Measurement
+from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, Measurement, OrganRuleRow, SpillRow
 from napari_mpi_track.quantification.estimate import Estimate
 from napari_mpi_track.report.alignment_evidence import AlignmentEvidence
 from napari_mpi_track.report.overlay import Overlay, View
 from napari_mpi_track.report.units import SignalUnits
 from napari_mpi_track.writers.whole import whole_file
 
-_SCHEMA = 4
+_SCHEMA = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +43,8 @@ class FinishedTimepoint:
     notes: tuple[str, ...] = ()
     overridden: tuple[str, ...] = ()
     evidence: tuple[AlignmentEvidence, ...] = ()
+    spill: tuple[SpillRow, ...] = ()
+    rules: tuple[OrganRuleRow, ...] = ()
 
 
 def keep(finished: FinishedTimepoint, key: str, folder: Path) -> None:
@@ -55,6 +57,8 @@ def keep(finished: FinishedTimepoint, key: str, folder: Path) -> None:
         "measurements": [_row(row) for row in finished.measurements],
         "alignments": [_row(row) for row in finished.alignments],
         "budget": [_row(row) for row in finished.budget],
+        "spill": [_row(row) for row in finished.spill],
+        "rules": [_row(row) for row in finished.rules],
         "warnings": list(finished.warnings),
         "failures": list(finished.failures),
         "overlays": [_overlay(overlay, f"{at}", arrays) for at, overlay in enumerate(finished.overlays)],
@@ -109,6 +113,8 @@ def _finished(document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -
         tuple(document["notes"]),
         tuple(document["overridden"]),
         tuple(_evidence_from(entry, arrays) for entry in document["evidence"]),
+        tuple(SpillRow(**row) for row in document["spill"]),
+        tuple(OrganRuleRow(**row) for row in document["rules"]),
     )
 
 

@@ -22,13 +22,14 @@ from napari_mpi_track.report.page_facts import (
 )
 from napari_mpi_track.report.page_tables import (
     alignment_row,
+    balance_tables,
     day_in_words,
     decay_row,
     flags_that_occur,
     organ_tables,
     retention_tables,
 )
-from napari_mpi_track.report.pictures import overlay_file
+from napari_mpi_track.report.pictures import organ_file, overlay_file
 from napari_mpi_track.report.results import Failure, StudyResults
 from napari_mpi_track.report.tables import NOT_ORGANS
 
@@ -141,6 +142,8 @@ def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) ->
         "decay": [decay_row(row) for row in decay],
         "several_modalities": len({row.modality for row in results.measurements}) > 1,
         "decay_pictures": [(name, f"decay, {name[6:]}") for name in images if name.startswith("decay_")],
+        "organ_errors": _organ_errors(study, images),
+        "balance": balance_tables(results),
         "budget_pictures": [(name, f"error budget, {name[7:]}") for name in images if name.startswith("budget_")],
         "corrected": [
             words
@@ -168,6 +171,7 @@ def _contents(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("calibration", "Calibration", True),
         ("signal", "Signal", True),
         ("budget", "Error budget", told["budget_pictures"]),
+        ("balance", "Balance", told["balance"]),
         ("tracer", "Tracer and scanner", True),
         ("radioactivity", "Radioactivity", told["radiotracers"]),
         ("methods", "Methods", True),
@@ -199,6 +203,22 @@ def _pictures(study: Study, images: Mapping[str, str]) -> list[tuple[str, list[t
                 name = overlay_file(subject.id, timepoint.day, modality)
                 if name in images:
                     names.append((name, f"{modality} of {subject.id}, {day_in_words(timepoint.day)}"))
+        if names:
+            found.append((subject.id, names))
+    return found
+
+
+def _organ_errors(study: Study, images: Mapping[str, str]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return, a subject, the figures of its worst scan: errors term by term, spill-over, rules."""
+    found = []
+    for subject in study.subjects:
+        names = [
+            (name, f"{words} of {subject.id}, {day_in_words(timepoint.day)}")
+            for modality in ("MPI", "PET", "SPECT")
+            for timepoint in subject.timepoints
+            for kind, words in (("waterfall", "error by term"), ("spill", "spill-over"), ("rules", "rules compared"))
+            if (name := organ_file(kind, subject.id, timepoint.day, modality)) in images
+        ]
         if names:
             found.append((subject.id, names))
     return found

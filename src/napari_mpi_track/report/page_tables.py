@@ -133,15 +133,42 @@ def _organ_columns(calibration: Calibration | None, unit: str) -> list[tuple[str
 
 
 def _signal_in_words(row: Measurement) -> str:
-    if row.signal_total is None:
-        return ""
-    sd = "" if row.signal_total_sd is None else f" ± {three_digits(row.signal_total_sd)}"
-    return three_digits(row.signal_total) + sd
+    return _with_sd(row.signal_total, row.signal_total_sd)
 
 
 def _percent(part: float | None) -> str:
     # + 0.0: no "-0".
     return "" if part is None else f"{round(100 * part) + 0.0:.0f}"
+
+
+def balance_tables(results: StudyResults) -> list[dict[str, Any]]:
+    """Return one table a modality: what of the injected signal was found on each day, and what is missing."""
+    tables = []
+    for modality in dict.fromkeys(row.modality for row in results.balance):
+        rows = [row for row in results.balance if row.modality == modality]
+        lines = [
+            [
+                row.subject,
+                f"{row.day:g}",
+                _with_sd(row.injected, row.injected_sd),
+                _with_sd(row.found, row.found_sd),
+                _with_sd(row.missing, row.missing_sd),
+                "" if row.missing_percent is None else f"{row.missing_percent + 0.0:.1f}",
+                number_in_words(row.organs),
+                number_in_words(row.fiducials),
+                number_in_words(row.outside),
+                number_in_words(row.total),
+            ]
+            for row in rows
+        ]
+        tables.append({"title": f"{modality} ({results.units_of(modality).total})", "rows": lines})
+    return tables
+
+
+def _with_sd(value: float | None, sd: float | None) -> str:
+    if value is None:
+        return ""
+    return three_digits(value) + (f" ± {three_digits(sd)}" if sd else "")
 
 
 def flags_that_occur(rows: Iterable[Measurement | RetentionRow | DecayRow]) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from napari_mpi_track.report.figures import (
     figure_bytes,
     retention_figure,
 )
+from napari_mpi_track.report.organ_figures import rules_figure, spill_figure, waterfall_figure, worst_scans
 from napari_mpi_track.report.overlay import Overlay, overlay_figure
 from napari_mpi_track.report.results import StudyResults
 from napari_mpi_track.report.workers import Workers
@@ -35,6 +36,11 @@ def overlay_file(subject: str, day: float, modality: str) -> str:
 def evidence_file(transform: str) -> str:
     """Return the name of the file of one alignment's pictures, by its transform's, without ending."""
     return file_name("alignment", transform)
+
+
+def organ_file(kind: str, subject: str, day: float, modality: str) -> str:
+    """Return the name of the files of one figure of a scan's organs (waterfall, spill, rules), without ending."""
+    return file_name(kind, subject, f"day{day:g}", modality)
 
 
 def draw_all(study: Study, results: StudyResults, overlays: Sequence[Overlay], team: Workers) -> dict[str, bytes]:
@@ -77,3 +83,26 @@ def _curves(study: Study, results: StudyResults) -> Any:
     for modality in dict.fromkeys(row.modality for row in results.budget):
         rows_of = [row for row in results.budget if row.modality == modality]
         yield file_name("budget", modality), budget_figure(rows_of, title=f"{modality}: what the error is made of")
+    for scan in worst_scans(results.budget, results.measurements):
+        yield from _of_organs(results, scan)
+
+
+def _of_organs(results: StudyResults, scan: tuple[str, float, str]) -> Any:
+    """Yield the figures of one scan's organs: what their errors are made of, what spilled where, what rules keep."""
+    subject, day, modality = scan
+    unit = results.units_of(modality).total
+    where = f"{subject}, day {day:g}, {modality}"
+    signals = {
+        row.organ: row.signal_total if row.signal_total_corrected is None else row.signal_total_corrected
+        for row in results.measurements
+        if (row.subject, row.day, row.modality) == scan and row.signal_total is not None
+    }
+    budget = [row for row in results.budget if (row.subject, row.day, row.modality) == scan]
+    title = f"{where}: the error of each organ, term by term"
+    yield organ_file("waterfall", *scan), waterfall_figure(budget, signals, unit, title=title)
+    spill = [row for row in results.spill if (row.subject, row.day, row.modality) == scan]
+    if spill:
+        yield organ_file("spill", *scan), spill_figure(spill, title=f"{where}: where the signal came from")
+    rules = [row for row in results.rules if (row.subject, row.day, row.modality) == scan]
+    if rules:
+        yield organ_file("rules", *scan), rules_figure(rules, unit, title=f"{where}: what each rule keeps")

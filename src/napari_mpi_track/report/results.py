@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
+from napari_mpi_track.longitudinal.measurement import (
+    AlignmentRow,
+    BalanceRow,
+    BudgetRow,
+    DecayRow,
+    Measurement,
+    OrganRuleRow,
+    RetentionRow,
+    SpillRow,
+)
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.report.alignment_evidence import AlignmentEvidence
 from napari_mpi_track.report.units import SignalUnits, usual_units
@@ -24,6 +33,9 @@ class StudyResults:
     calibration: Calibration | None = None
     units: Mapping[str, SignalUnits] = field(default_factory=dict)
     evidence: tuple[AlignmentEvidence, ...] = ()
+    spill: tuple[SpillRow, ...] = ()
+    balance: tuple[BalanceRow, ...] = ()
+    rules: tuple[OrganRuleRow, ...] = ()
 
     def units_of(self, modality: str) -> SignalUnits:
         """Return the units of a modality's scans, as the scans state them where there are any."""

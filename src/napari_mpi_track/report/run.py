@@ -11,7 +11,16 @@ from napari_mpi_track.errors import MpiTrackError
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.analysis import TimepointAnalysis, analyse_study, analyse_timepoint
 from napari_mpi_track.longitudinal.conditions import idle_overrides, study_calibration
-from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, Measurement, RetentionRow
+from napari_mpi_track.longitudinal.measurement import (
+    AlignmentRow,
+    BalanceRow,
+    BudgetRow,
+    DecayRow,
+    Measurement,
+    OrganRuleRow,
+    RetentionRow,
+    SpillRow,
+)
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.registration.alignment import Alignment
 from napari_mpi_track.registration.alignment_files import save_alignment
@@ -135,7 +144,7 @@ def _run_into(
     provenance = provenance_of(
         study,
         hashes,
-        seeds={"registration": 0},
+        seeds={"registration": 0, "alignment_draws": 0},
         warnings=list(warnings),
         notes=_told_once(finished, "notes"),
         overrides=_told_once(finished, "overridden"),
@@ -164,11 +173,14 @@ def _results(study: Study, finished: Sequence[FinishedTimepoint]) -> tuple[Study
         analysis.measurements,
         analysis.retention,
         analysis.decay,
-        tuple(row for timepoint in finished for row in timepoint.budget),
+        (*(row for timepoint in finished for row in timepoint.budget), *analysis.budget),
         tuple(row for timepoint in finished for row in timepoint.alignments),
         study_calibration(study),
         _units(finished),
         tuple(entry for timepoint in finished for entry in timepoint.evidence),
+        tuple(row for timepoint in finished for row in timepoint.spill),
+        analysis.balance,
+        tuple(row for timepoint in finished for row in timepoint.rules),
     )
     idle = idle_overrides(study, [text for timepoint in finished for text in timepoint.overridden])
     return results, tuple(dict.fromkeys((*_told_once(finished, "warnings"), *analysis.warnings, *idle)))
@@ -283,6 +295,8 @@ def measure_timepoint(
         analysis.notes,
         analysis.overridden,
         _evidence(analysis, subject, timepoint),
+        rounded(tuple(analysis.spill), _KEPT_DIGITS),
+        rounded(tuple(analysis.rules), _KEPT_DIGITS),
     )
 
 
@@ -360,6 +374,9 @@ def _write_tables(results: StudyResults, folder: Path) -> None:
         ("retention", RetentionRow, results.retention),
         ("decay", DecayRow, results.decay),
         ("budget", BudgetRow, results.budget),
+        ("spill_over", SpillRow, results.spill),
+        ("balance", BalanceRow, results.balance),
+        ("rules", OrganRuleRow, results.rules),
         ("alignments", AlignmentRow, results.alignments),
         ("agreement", AgreementRow, ()),
     )
