@@ -82,6 +82,20 @@ def test_rules_that_cannot_be_used_say_why_and_leave_the_others(volume):
     assert comparison.background == 0
 
 
+def test_a_rule_that_takes_noise_for_signal_is_no_part_of_the_spread(organs):
+    voxels = np.random.default_rng(3).normal(0.5, 1.0, (14, 16, 18))
+    voxels[4:6, 4:6, 4:6] += 7
+    comparison = compare_rules(volume_of(voxels), NOISE, organs=organs)
+    by_otsu = comparison.rows[-1]
+    assert by_otsu.rule is SignalRule.OTSU
+    assert "within the noise" in by_otsu.doubt
+    # Half of the noise sums to far more than the eight voxels of signal.
+    assert by_otsu.total > 20 * (8 * 7 * VOXEL_MM3)
+    usable = [row for row in comparison.rows if not (row.doubt or row.problem)]
+    assert comparison.spread.count == len(usable) < 4
+    assert SignalRule.OTSU not in comparison.organs["liver"].totals
+
+
 def test_a_least_volume_holds_for_all_rules(volume):
     some = compare_rules(volume, NOISE, RuleSettings(minimum_volume_mm3=10.0)).rows
     assert [row.components for row in some] == [1, None, 1, None]

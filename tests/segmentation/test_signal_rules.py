@@ -113,6 +113,25 @@ def test_otsu_lies_where_scikit_image_and_simpleitk_put_it(seed):
     assert found == pytest.approx(of_itk.GetThreshold(), abs=1.1 * bin_width)
 
 
+def test_classes_that_part_the_noise_alone_are_no_signal():
+    rng = np.random.default_rng(8)
+    voxels = rng.normal(0, 1, (40, 44, 48))
+    voxels[5:9, 5:10, 5:10] += 25
+    volume = scan(voxels)
+    assert intensity_classes(volume, 4).borders[0] < 1
+    inside = find_signal(volume, RuleSettings(SignalRule.KMEANS, classes=4)).voxels > 0
+    np.testing.assert_array_equal(inside, voxels > 10)
+    with pytest.raises(MeasurementError, match="stands 5 SD out of the noise") as refused:
+        find_signal(scan(rng.normal(0, 1, (20, 22, 24))), RuleSettings(SignalRule.KMEANS))
+    assert "noise rule" in refused.value.remedy
+
+
+def test_where_no_noise_can_be_measured_kmeans_leaves_out_the_lowest_class():
+    cut_out = noisy()
+    voxels = np.where(np.asarray(cut_out.voxels) > 15, cut_out.voxels, 0)
+    np.testing.assert_array_equal(find_signal(scan(voxels), RuleSettings(SignalRule.KMEANS)).voxels > 0, voxels > 0)
+
+
 def test_two_classes_by_kmeans_are_those_of_otsu():
     volume = noisy(5)
     by_kmeans = find_signal(volume, RuleSettings(SignalRule.KMEANS, classes=2)).voxels

@@ -52,6 +52,9 @@ def tell_comparison(
         line = [row.rule.value, row.setting, *(f"{number:.4g}" for number in numbers), str(row.components)]
         rows.append(line + ([] if cells is None else [_cell(cells.of_rule[row.rule])]))
     _print_columns(rows)
+    for row in comparison.rows:
+        if row.doubt:
+            typer.echo(f"{row.rule.value} is no part of the spread: {row.doubt}")
     typer.echo(f"spread of totals: {_spread(comparison.spread)}")
     for name, organ in comparison.organs.items():
         parts = [f"{rule} {100 * kept:.3g} %" for rule in organ.totals if (kept := organ.kept(rule)) is not None]

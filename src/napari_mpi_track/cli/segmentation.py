@@ -151,7 +151,13 @@ def _signal(
     from napari_mpi_track.segmentation.clusters import intensity_classes
     from napari_mpi_track.segmentation.components import split_touching
     from napari_mpi_track.segmentation.growing import grow_region, index_at
-    from napari_mpi_track.segmentation.signal_rules import SIGNAL, SignalRule, rule_threshold
+    from napari_mpi_track.segmentation.signal_rules import (
+        NOISE_SDS,
+        SIGNAL,
+        SignalRule,
+        rule_threshold,
+        sds_above_background,
+    )
     from napari_mpi_track.segmentation.signal_rules import segment as segment_above
 
     facts: dict[str, Any] = {"rule": settings.rule.value}
@@ -173,6 +179,8 @@ def _signal(
     else:
         threshold = rule_threshold(scan, settings, noise)
         organs = segment_above(scan, threshold, settings.minimum_volume_mm3)
+    if noise is not None and sds_above_background(threshold, noise) < NOISE_SDS:
+        note(f"the threshold lies {sds_above_background(threshold, noise):.1f} SD above the background: in the noise")
     if split:
         organs = split_touching(organs.voxels > 0, scan, noise)
     words = f"{np.count_nonzero(organs.voxels)} voxels are above {threshold:.5g} {scan.unit or ''}".rstrip()
@@ -214,7 +222,10 @@ def _point(text: str) -> tuple[float, ...]:
 
 
 def _noise(scan: Volume, noise_sd: float | None, background: Path | None, *, is_needed: bool) -> Any:
-    """Return the noise that was given, or that of a marked background, or of the whole scan; None if nobody asks."""
+    """Return the noise that was given, or that of a marked background, or of the whole scan.
+
+    None where it cannot be measured in the whole scan, and is not needed.
+    """
     import numpy as np
 
     from napari_mpi_track.imaging.noise import Noise, estimate_noise
@@ -225,9 +236,14 @@ def _noise(scan: Volume, noise_sd: float | None, background: Path | None, *, is_
         if not noise_sd > 0:
             raise MeasurementError(f"the noise needs a positive SD, got {noise_sd:g}")
         return Noise(noise_sd, 0.0, np.ones((1, 1, 1)), "given")
-    if background is None:
-        return estimate_noise(scan) if is_needed else None
-    return estimate_noise(scan, _labels_on(scan, background, "background").voxels > 0)
+    if background is not None:
+        return estimate_noise(scan, _labels_on(scan, background, "background").voxels > 0)
+    try:
+        return estimate_noise(scan)
+    except MeasurementError:
+        if is_needed:
+            raise
+        return None
 
 
 def _labels_on(scan: Volume, path: Path, what: str) -> Any:

@@ -13,9 +13,11 @@ from napari_mpi_track.imaging.noise import Noise, estimate_noise
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.segmentation.components import connected_parts
 from napari_mpi_track.segmentation.signal_rules import (
+    NOISE_SDS,
     RuleSettings,
     SignalRule,
     rule_threshold,
+    sds_above_background,
     signal_mask,
     voxels_without_number,
 )
@@ -48,6 +50,8 @@ class RuleRow:
         How many places hang together.
     problem
         Why the rule could not be used, or empty.
+    doubt
+        Why its total is no part of the spread, or empty: its threshold lies within the noise.
     """
 
     rule: SignalRule
@@ -58,6 +62,7 @@ class RuleRow:
     maximum: float | None = None
     components: int | None = None
     problem: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +127,10 @@ class RuleComparison:
     rows
         One for each rule.
     spread
-        Of the totals over the rules that could be used; ``None`` with fewer than two of them.
+        Of the totals over the rules that could be used and do not take noise for signal; ``None`` with fewer than
+        two of them.
     organs
-        What the rules keep of every organ, by name.
+        What these rules keep of every organ, by name.
     background
         What was taken off every voxel, in the scan's unit.
     left_out
@@ -190,15 +196,15 @@ def compare_rules(
             continue
         row, mask = _row(volume, signal, replace(chosen, rule=rule), measured, background)
         rows.append(row)
-        if mask is not None:
+        if mask is not None and not row.doubt:
             kept[rule] = mask
-    if not kept:
+    if all(row.problem for row in rows):
         raise MeasurementError(
             f"no rule finds signal in this scan ({rows[0].problem})",
             file=volume.file,
             remedy="give a scan with its background, not one that was cut out or thresholded",
         )
-    totals = [row.total for row in rows if row.total is not None]
+    totals = [row.total for row in rows if row.total is not None and not row.doubt]
     under = {
         name: _under_rules(signal.ravel(), organ, kept, volume.voxel_measure) for name, organ in (organs or {}).items()
     }
@@ -241,8 +247,19 @@ def _row(
         float(inside.sum()) * volume.voxel_measure,
         float(inside.max()) + background,
         int(np.count_nonzero(np.bincount(parts[mask]))),
+        doubt=_doubt(settings.rule, threshold, noise),
     )
     return row, mask
+
+
+def _doubt(rule: SignalRule, threshold: float, noise: Noise | None) -> str:
+    # How far the noise rule goes is the user's word.
+    if noise is None or rule is SignalRule.NOISE:
+        return ""
+    sds = sds_above_background(threshold, noise)
+    if sds >= NOISE_SDS:
+        return ""
+    return f"its threshold lies within the noise ({sds:.1f} SD)"
 
 
 def _setting(rule: SignalRule, settings: RuleSettings) -> str:

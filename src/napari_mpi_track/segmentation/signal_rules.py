@@ -15,6 +15,9 @@ from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.segmentation.clusters import intensity_classes, otsu_threshold
 
 SIGNAL = "signal"
+# Of noise alone, one voxel in 740 is above this.
+NOISE_SDS = 3.0
+_CLASS_OF_SIGNAL_SDS = 5.0
 
 
 class SignalRule(StrEnum):
@@ -35,7 +38,7 @@ RULE_NAMES = {
 _EXPLAINED = {
     SignalRule.NOISE: "Background + so many SD of the noise. Weak places lose more of their total than bright ones.",
     SignalRule.FRACTION_OF_MAX: "Kept because labs report it: one bright place decides what is seen of all others.",
-    SignalRule.KMEANS: "All classes of intensity but the lowest, which is taken for the background.",
+    SignalRule.KMEANS: "All classes of intensity that stand out of the noise; the lowest never does.",
     SignalRule.OTSU: "Two classes of intensity of least scatter.",
 }
 
@@ -100,18 +103,20 @@ def rule_threshold(volume: Volume, settings: RuleSettings, noise: Noise | None =
     settings
         The rule and its numbers.
     noise
-        The scan's noise, for the noise rule; without it, it is measured in the scan.
+        The scan's noise, for the noise rule and K-means++; without it, it is measured in the scan.
 
     Raises
     ------
     MeasurementError
-        If the scan holds no number, is constant, or nothing above 0 a fraction could be taken of; or its noise
-        cannot be measured.
+        If the scan holds no number, is constant, or nothing above 0 a fraction could be taken of; if its noise
+        cannot be measured; if no class of intensity stands out of the noise.
 
     Notes
     -----
-    noise: mean of the background + ``times_sd`` x SD. fraction-of-max: ``fraction`` x the highest voxel. kmeans:
-    border between the lowest class of intensity and the next, by K-means++. otsu: Otsu 1979.
+    noise: mean of the background + ``times_sd`` x SD. fraction-of-max: ``fraction`` x the highest voxel. kmeans: by
+    K-means++, border below the lowest class of intensity whose centre stands 5 SD above the background (in a large
+    and faint scan two classes part the noise alone); of a scan whose noise cannot be measured, the border above the
+    lowest class. otsu: Otsu 1979.
     """
     if settings.rule is SignalRule.NOISE:
         found = estimate_noise(volume) if noise is None else noise
@@ -119,8 +124,13 @@ def rule_threshold(volume: Volume, settings: RuleSettings, noise: Noise | None =
     if settings.rule is SignalRule.FRACTION_OF_MAX:
         return settings.fraction * _maximum(volume)
     if settings.rule is SignalRule.KMEANS:
-        return float(intensity_classes(volume, settings.classes, settings.seed).borders[0])
+        return _kmeans_threshold(volume, settings, noise)
     return otsu_threshold(volume)
+
+
+def sds_above_background(threshold: float, noise: Noise) -> float:
+    """Return how many SD a threshold lies above the background; below ``NOISE_SDS`` it takes noise for signal."""
+    return (threshold - noise.mean) / noise.sd
 
 
 def find_signal(volume: Volume, settings: RuleSettings, noise: Noise | None = None) -> OrganLabels:
@@ -182,6 +192,24 @@ def voxels_without_number(volume: Volume) -> int:
     if volume.voxels.dtype.kind != "f":
         return 0
     return int(volume.voxels.size - np.count_nonzero(np.isfinite(volume.voxels)))
+
+
+def _kmeans_threshold(volume: Volume, settings: RuleSettings, noise: Noise | None) -> float:
+    found = intensity_classes(volume, settings.classes, settings.seed)
+    if noise is None:
+        try:
+            noise = estimate_noise(volume)
+        except MeasurementError:
+            # Clipped or cut out: what is left of the background is the lowest class.
+            return float(found.borders[0])
+    signal = np.flatnonzero(found.centres[1:] > noise.mean + _CLASS_OF_SIGNAL_SDS * noise.sd)
+    if not signal.size:
+        raise MeasurementError(
+            f"none of the {settings.classes} classes of intensity stands {_CLASS_OF_SIGNAL_SDS:g} SD out of the noise",
+            file=volume.file,
+            remedy="ask for more classes, or use the noise rule; there may be no signal",
+        )
+    return float(found.borders[signal[0]])
 
 
 def _maximum(volume: Volume) -> float:
