@@ -1,4 +1,4 @@
-"""Commands for whole studies: run, sample, open."""
+"""Commands for whole studies: init, run, sample, open."""
 
 import sys
 from enum import StrEnum
@@ -23,6 +23,45 @@ class Size(StrEnum):
 
     SMALL = "small"
     FULL = "full"
+
+
+def init(
+    source: Annotated[
+        Path, typer.Argument(help="Folder of scans, or a CSV of timepoints.", show_default=False, metavar="FOLDER|CSV")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="study.yaml to write, beside the scans; else it is printed.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Propose a study.yaml from a folder of scans, or from a table of timepoints; what could not be told is said.
+
+    A table has the columns subject, day (or time), mpi, anatomy, organs, pet, spect, signal, group, control, weight_g,
+    injection_time, injected_cells, injected_signal, residue_signal, injected_iron_ug, isotope, activity_kBq ...
+
+    Example: mpi-track init scans/ --out scans/study.yaml
+    """
+    from napari_mpi_track.longitudinal.study_proposal import propose_study
+    from napari_mpi_track.longitudinal.study_table import import_study
+    from napari_mpi_track.writers.whole import whole_file
+
+    if not source.is_file():
+        with ProgressLine() as progress:
+            text = propose_study(source, progress)
+    else:
+        text = import_study(source)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    home = source if source.is_dir() else source.parent
+    if out.parent.resolve() != home.resolve():
+        raise MpiTrackError(
+            "the paths in a proposed study are relative to its scans", file=out, remedy=f"save it in {home}"
+        )
+    with whole_file(out, overwrite) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    count = text.count("# could not tell:")
+    typer.echo(f"study: {out}" + (f"; {count} things could not be told, look for 'could not tell'" if count else ""))
 
 
 def run(

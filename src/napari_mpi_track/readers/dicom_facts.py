@@ -147,6 +147,7 @@ def tracer_of(header: Dataset) -> str | None:
 def facts_of(header: Dataset) -> dict[str, Any]:
     """Return further facts by plain names with their unit; what is absent is left out."""
     facts: dict[str, Any] = {
+        "subject": text(header, 0x00100020),
         "manufacturer": text(header, 0x00080070),
         "software_versions": text(header, 0x00181020),
         "series_description": text(header, 0x0008103E),

@@ -50,7 +50,8 @@ def is_segmentation(path: Path) -> bool:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
     except (InvalidDicomError, OSError, ValueError):
         return False
-    return str(header.get("SOPClassUID", "")) in SEGMENTATION_CLASSES
+    # Its bytes, since pydicom warns of a class that is no UID.
+    return text(header, 0x00080016) in SEGMENTATION_CLASSES
 
 
 def read_layers(path: Path) -> tuple[list[OrganLayer], Grid, tuple[str, ...]]:
