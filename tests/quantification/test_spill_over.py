@@ -98,7 +98,7 @@ def test_the_right_point_spread_gives_every_organ_its_own_back(scanned):
             assert abs(uncorrected - truth) > 5 * abs(corrected - truth), name
         else:
             assert abs(corrected) < 0.005 * largest
-            assert uncorrected > 3 * abs(corrected)
+            assert uncorrected > 2 * abs(corrected)
 
 
 def test_the_wrong_shape_or_width_is_worse_than_the_right_one(scanned):
@@ -132,10 +132,39 @@ def test_no_organ_shows_more_signal_than_it_has(gaussian, shape, fwhm_mm):
 
 def test_what_came_from_neighbours_is_told(gaussian):
     spill = gaussian.corrected(PointSpread(PsfShape.GAUSSIAN, FWHM_MM))
-    assert spill.spill_in["bone"] == pytest.approx(1.0, abs=0.2)
+    assert spill.spill_in["bone"] == pytest.approx(1.0, abs=0.5)
     assert 0.0 < spill.spill_in["liver"] < spill.spill_in["lungs"] < 0.5
     change = np.array([1.0, -2.0, 0.5, 0.0])
     np.testing.assert_allclose(spill.transfer @ spill.corrected(change), change, atol=1e-12)
+
+
+def test_every_pair_of_organs_has_what_the_one_received_of_the_other(scanned):
+    shape, simulated = scanned
+    spill = simulated.corrected(PointSpread(shape, FWHM_MM))
+    measured = simulated.signals.organs["lungs"].total
+    only_liver = np.zeros(organs().grid.shape)
+    only_liver[organs().voxels == 1] = LEVELS["liver"]
+    shown = Volume(averaged(blurred(only_liver, shape)), simulated.grid)
+    from_liver = measure_organs(shown, simulated.occupancy, WHITE).organs["lungs"].total
+    assert spill.spill_in_from("lungs", "liver") == pytest.approx(from_liver / measured, abs=0.005)
+    np.testing.assert_allclose(spill.arriving.sum(axis=1), 1.0)
+    for name in spill.names:
+        assert spill.spill_in[name] == pytest.approx(1 - spill.spill_in_from(name, name))
+
+
+def test_two_organs_the_blur_hardly_tells_apart_are_named(gaussian):
+    # Two sheets of a voxel side by side in the liver, under a blur of four voxels.
+    voxels = np.zeros(gaussian.grid.shape, np.uint8)
+    voxels[8:13, 8:13, 8], voxels[8:13, 8:13, 9], voxels[8:13, 18:23, 8] = 1, 2, 3
+    occupancy = measure_occupancy(
+        OrganLabels(voxels, gaussian.grid, {1: "left", 2: "right", 3: "far"}), gaussian.grid
+    )
+    noise = Noise(1.0, 0.0, np.ones((1, 1, 1)), "made up")
+    signals = measure_organs(gaussian.scan, occupancy, noise)
+    spill = correct_spill_over(gaussian.scan, occupancy, signals, noise, PointSpread(PsfShape.GAUSSIAN, 4.0))
+    assert spill.too_close() == (("left", "right"),)
+    assert spill.inflation["left"] > 3 > 1.1 > spill.inflation["far"] > 0.99
+    assert gaussian.corrected(PointSpread(PsfShape.GAUSSIAN, FWHM_MM)).too_close() == ()
 
 
 def test_the_covariance_of_corrected_totals_is_that_of_many_scans(gaussian):
@@ -171,7 +200,7 @@ def test_the_sensitivity_to_each_width_is_the_change_under_another_width(gaussia
         slope = (up - down) / 0.06
         np.testing.assert_allclose(spill.psf_sensitivity[:, axis], slope, atol=0.03 * np.abs(slope).max())
         assert np.abs(spill.psf_sensitivity[:, axis]).max() > 0
-    assert not gaussian.corrected(PointSpread(PsfShape.GAUSSIAN, FWHM_MM)).psf_sensitivity.any()
+    assert not gaussian.corrected(PointSpread(PsfShape.GAUSSIAN, FWHM_MM)).psf_covariance.any()
 
 
 def test_an_error_shared_by_all_widths_adds_up_and_errors_of_their_own_do_not(gaussian):
@@ -238,7 +267,7 @@ def test_organs_that_cannot_be_told_apart_are_refused_with_what_to_do(gaussian):
     organ = gaussian.occupancy.organs["liver"]
     twice = type(gaussian.occupancy)(gaussian.grid, {"liver": organ, "liver again": organ})
     signals = measure_organs(gaussian.scan, twice, WHITE)
-    with pytest.raises(MeasurementError, match=r"liver, liver again cannot be told apart.*join the organs"):
+    with pytest.raises(MeasurementError, match=r"liver and liver again cannot be told apart.*merge: \[\[liver, liver again\]\]"):
         correct_spill_over(gaussian.scan, twice, signals, WHITE, PointSpread(PsfShape.GAUSSIAN, FWHM_MM))
 
 

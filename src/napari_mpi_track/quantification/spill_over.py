@@ -13,10 +13,16 @@ from napari_mpi_track.imaging.frozen import frozen
 from napari_mpi_track.imaging.noise import Noise
 from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.quantification.occupancy import Occupancy, OrganOccupancy
+from napari_mpi_track.quantification.occupancy import REST_OF_BODY, Occupancy, OrganOccupancy
 from napari_mpi_track.quantification.organ_signal import OrganSignals
+from napari_mpi_track.quantification.uniformity import Uniformity, check_uniformity
 
 _WORST_CONDITION = 1e4
+# Two organs are too close where the correction multiplies one's SD by this, and ties its noise to the other's.
+_MOST_INFLATION = 3.0
+_MOST_TIED = 0.7
+# An organ that shows mostly its neighbours' light does not show how its own is spread.
+_LEAST_OWN = 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,13 +46,22 @@ class SpillOver:
         column (per 1 = 100 %), shape (k, 3).
     psf_covariance
         Of the corrected totals from the errors of those widths, shape (k, k).
+    arriving
+        Shape (k, k), dimensionless: ``arriving[j, k]`` is the part of organ j's measured signal that came from organ
+        k. Rows add up to 1; parts may leave 0..1 in noise.
     spill_in
-        Part of each organ's measured signal that came from other organs, by name; may leave 0..1 in noise.
+        Part of each organ's measured signal that came from all other organs, by name.
     lost
         Part of each organ's signal that lies in no organ or beyond the field of view, by name.
     misfit
         RMS of what the reblurred model leaves unexplained within each organ, beyond the noise, as a part of the
         organ's own RMS signal, by name. A uniformly lit organ under the right point spread is near 0.
+    uniformity
+        Whether that is more than chance: a test of every organ's light, and of the point spread. Sources with a place
+        of their own (vials), the rest of the body and organs without clear light of their own are not tested.
+    inflation
+        By what factor the correction makes each organ's SD from noise larger than the blur alone would, by name:
+        1 for an organ by itself, large for two that the blur hardly tells apart.
     """
 
     names: tuple[str, ...]
@@ -56,15 +71,34 @@ class SpillOver:
     noise_covariance: NDArray[np.float64]
     psf_sensitivity: NDArray[np.float64]
     psf_covariance: NDArray[np.float64]
+    arriving: NDArray[np.float64]
     spill_in: Mapping[str, float]
     lost: Mapping[str, float]
     misfit: Mapping[str, float]
+    uniformity: Uniformity
+    inflation: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        for name in ("transfer", "totals", "noise_covariance", "psf_sensitivity", "psf_covariance"):
+        for name in ("transfer", "totals", "noise_covariance", "psf_sensitivity", "psf_covariance", "arriving"):
             object.__setattr__(self, name, frozen(getattr(self, name)))
-        for name in ("spill_in", "lost", "misfit"):
+        for name in ("spill_in", "lost", "misfit", "inflation"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def spill_in_from(self, organ: str, source: str) -> float:
+        """Return the part of ``organ``'s measured signal that came from ``source`` (itself included)."""
+        return float(self.arriving[self.names.index(organ), self.names.index(source)])
+
+    def too_close(self) -> tuple[tuple[str, str], ...]:
+        """Return the pairs of organs that the blur hardly tells apart: what one gains of the noise the other loses."""
+        sds = np.sqrt(np.maximum(np.diag(self.noise_covariance), 0.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            tied = self.noise_covariance / np.outer(sds, sds)
+        inflated = np.array([self.inflation[name] for name in self.names])
+        return tuple(
+            (self.names[j], self.names[k])
+            for j, k in zip(*np.nonzero(np.triu(tied < -_MOST_TIED, 1)), strict=True)
+            if max(inflated[j], inflated[k]) > _MOST_INFLATION
+        )
 
     def corrected(self, change: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what a small change of the measured totals, shape (k, ...), makes of the corrected ones."""
@@ -78,6 +112,7 @@ def correct_spill_over(
     noise: Noise,
     point_spread: PointSpread,
     sources: Mapping[str, OrganOccupancy] | None = None,
+    displacement_mm: float = 0.0,
 ) -> SpillOver:
     """Return the organs' totals with the blur between them undone.
 
@@ -93,6 +128,8 @@ def correct_spill_over(
     sources
         Where an organ's signal comes from, if not from all of the region it is measured in (a small vial within
         the ball that collects its blur), by name.
+    displacement_mm
+        SD of the organs' place in the scan along one axis, in mm: edges out of place are no uneven light.
 
     Raises
     ------
@@ -110,31 +147,81 @@ def correct_spill_over(
     transfer = np.stack([_received(membership, point_spread.blur(t, occupancy.grid)) for t in templates], axis=1)
     condition = float(np.linalg.cond(transfer))
     if not condition < _WORST_CONDITION:
-        raise MeasurementError(
-            f"the organs {', '.join(names)} cannot be told apart at this blur (condition number {condition:.3g})",
-            file=volume.file,
-            remedy="join the organs that overlap, leave out those outside the field of view, or switch spill_over off",
-        )
+        raise _inseparable(volume, names, transfer, condition)
     totals = np.asarray(np.linalg.solve(transfer, signals.totals()), dtype=np.float64)
     inverse = np.asarray(np.linalg.inv(transfer), dtype=np.float64)
-    arriving = transfer * totals
-    whole = arriving.sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own_part = np.where(whole != 0, np.diag(arriving) / whole, 1.0)
-    source = sum((total * t for total, t in zip(totals, templates, strict=True)), np.zeros(occupancy.grid.shape))
-    sensitivity = _psf_sensitivity(membership, source, occupancy, point_spread, inverse)
+    covariance = inverse @ signals.noise_covariance @ inverse.T
+    arriving = _parts_arriving(transfer * totals)
+
+    def spread(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+        return sum((amount * t for amount, t in zip(amounts, templates, strict=True)), np.zeros(occupancy.grid.shape))
+
+    source = spread(totals)
+    slopes = point_spread.blur_slopes(source, occupancy.grid)
+    sensitivity = -inverse @ np.stack([_received(membership, slope) for slope in slopes], axis=1)
+    measure = volume.voxel_measure
+    model = point_spread.blur(source, occupancy.grid) / measure
+    widening = sum(slopes, point_spread.blur(spread(sensitivity.sum(axis=1)), occupancy.grid)) / measure
+    residual = np.where(np.isfinite(volume.voxels), volume.voxels - signals.background - model, 0.0)
+    tested = [
+        name
+        for name, total, sd, own in zip(names, totals, np.sqrt(np.diag(covariance)), np.diag(arriving), strict=True)
+        if name not in (sources or {}) and REST_OF_BODY not in name and total > 3 * sd and own > _LEAST_OWN
+    ]
     return SpillOver(
         names,
         transfer,
         condition,
         totals,
-        inverse @ signals.noise_covariance @ inverse.T,
+        covariance,
         sensitivity,
         sensitivity @ point_spread.relative_covariance @ sensitivity.T,
-        dict(zip(names, (float(1 - part) for part in own_part), strict=True)),
-        dict(zip(names, (float(1 - part) for part in transfer.sum(axis=0)), strict=True)),
-        _misfit(volume, occupancy, signals, noise, point_spread.blur(source, occupancy.grid)),
+        arriving,
+        dict(zip(names, (1.0 - np.diag(arriving)).tolist(), strict=True)),
+        dict(zip(names, (1.0 - transfer.sum(axis=0)).tolist(), strict=True)),
+        _misfit(occupancy, noise, residual, model),
+        check_uniformity(residual, model, widening, occupancy, tested, noise, point_spread, displacement_mm),
+        _inflation(names, transfer, signals.noise_covariance, covariance),
     )
+
+
+def _inseparable(
+    volume: Volume, names: tuple[str, ...], transfer: NDArray[np.float64], condition: float
+) -> MeasurementError:
+    """Return the error that names the organs whose blurred shapes are one."""
+    weakest = np.abs(np.linalg.svd(transfer)[2][-1])
+    pair = sorted(names[at] for at in np.argsort(weakest)[-2:])
+    if len(names) == 1:
+        return MeasurementError(
+            f"'{names[0]}' cannot be seen at this blur",
+            file=volume.file,
+            remedy="take it out of the organs, or switch spill_over off",
+        )
+    return MeasurementError(
+        f"the organs {' and '.join(pair)} cannot be told apart at this blur (condition number {condition:.3g})",
+        file=volume.file,
+        remedy=f"measure them as one (merge: [[{', '.join(pair)}]] in the study, --merge {','.join(pair)}), "
+        "leave out one outside the field of view, or switch spill_over off",
+    )
+
+
+def _parts_arriving(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return every row as parts of its sum; an organ where nothing arrives has all from itself."""
+    whole = amounts.sum(axis=1, keepdims=True)
+    parts = np.divide(amounts, whole, out=np.zeros_like(amounts), where=whole != 0)
+    return np.asarray(parts + np.diag((whole[:, 0] == 0).astype(np.float64)))
+
+
+def _inflation(
+    names: tuple[str, ...],
+    transfer: NDArray[np.float64],
+    measured: NDArray[np.float64],
+    corrected: NDArray[np.float64],
+) -> dict[str, float]:
+    alone = np.sqrt(np.maximum(np.diag(measured), 0.0)) / np.diag(transfer)
+    together = np.sqrt(np.maximum(np.diag(corrected), 0.0))
+    factors = np.divide(together, alone, out=np.ones_like(alone), where=alone > 0)
+    return dict(zip(names, factors.tolist(), strict=True))
 
 
 def _templates(occupancy: Occupancy, sources: Mapping[str, OrganOccupancy]) -> list[NDArray[np.float64]]:
@@ -166,38 +253,14 @@ def _received(membership: csr_array, shown: NDArray[np.float64]) -> NDArray[np.f
     return np.asarray(membership @ shown.ravel())
 
 
-def _psf_sensitivity(
-    membership: csr_array,
-    source: NDArray[np.float64],
-    occupancy: Occupancy,
-    point_spread: PointSpread,
-    inverse: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return d(corrected totals) / d(relative width of each axis), shape (k, 3).
-
-    From W t = measured, dt = -W^-1 dW t, and dW t is the blurred source's own change: three blurs, however many
-    organs there are.
-    """
-    if not np.any(point_spread.fwhm_relative_sd):
-        return np.zeros((len(inverse), 3))
-    slopes = [_received(membership, slope) for slope in point_spread.blur_slopes(source, occupancy.grid)]
-    return np.asarray(-inverse @ np.stack(slopes, axis=1))
-
-
 def _misfit(
-    volume: Volume,
-    occupancy: Occupancy,
-    signals: OrganSignals,
-    noise: Noise,
-    shown: NDArray[np.float64],
+    occupancy: Occupancy, noise: Noise, residual: NDArray[np.float64], model: NDArray[np.float64]
 ) -> dict[str, float]:
-    signal = np.where(np.isfinite(volume.voxels), volume.voxels, signals.background) - signals.background
-    residual = (signal - shown / volume.voxel_measure).ravel()
-    flat = signal.ravel()
+    left, flat = residual.ravel(), (model + residual).ravel()
     misfit = {}
     for name, organ in occupancy.organs.items():
         weight = organ.fraction.sum()
-        unexplained = organ.fraction @ residual[organ.voxel] ** 2 / weight - noise.sd**2
+        unexplained = organ.fraction @ left[organ.voxel] ** 2 / weight - noise.sd**2
         seen = organ.fraction @ flat[organ.voxel] ** 2 / weight - noise.sd**2
         # An organ no brighter than its noise cannot show how it is lit.
         misfit[name] = float(np.sqrt(max(unexplained, 0.0) / seen)) if seen > noise.sd**2 else 0.0

@@ -1,0 +1,195 @@
+"""Whether organs are lit as evenly as the correction of spill-over takes them to be, and under that point spread."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_mpi_track.imaging.frozen import get_state, set_state
+from napari_mpi_track.imaging.noise import Noise
+from napari_mpi_track.imaging.point_spread import PointSpread
+from napari_mpi_track.quantification.occupancy import Occupancy, OrganOccupancy
+
+_FALSE_ALARMS = 0.05
+# What labels of finite voxels, sampled kernels and the like leave of an organ's signal is no uneven light.
+_ALLOWED = 0.10
+# Part of the blur's widths by which the residual is smoothed.
+_SMOOTHING = 0.5
+# The widths that all organs ask for must differ by more than this from the one given.
+_ALLOWED_WIDENING = 0.08
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Uniformity:
+    """The test of every organ's light.
+
+    Attributes
+    ----------
+    p_value
+        Of a residual so large or larger, were the organ lit evenly under the right point spread, by name.
+    widening
+        By how much wider the blur would have to be to explain the organ's residual (0.1 is 10 %), and its SD from
+        noise, by name.
+    is_psf_wrong
+        Whether the organs together speak for another point spread.
+    """
+
+    p_value: Mapping[str, float]
+    widening: Mapping[str, tuple[float, float]]
+    is_psf_wrong: bool
+
+    def __post_init__(self) -> None:
+        for name in ("p_value", "widening"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    __getstate__ = get_state
+    __setstate__ = set_state
+
+    def is_uneven(self, organ: str) -> bool:
+        """Return whether the residual within an organ is too large for chance, under a point spread that fits."""
+        return not self.is_psf_wrong and self.p_value.get(organ, 1.0) < _FALSE_ALARMS
+
+
+def check_uniformity(
+    residual: NDArray[np.float64],
+    model: NDArray[np.float64],
+    widening: NDArray[np.float64],
+    occupancy: Occupancy,
+    organs: Collection[str],
+    noise: Noise,
+    point_spread: PointSpread,
+    displacement_mm: float = 0.0,
+) -> Uniformity:
+    """Return the test of the organs' light.
+
+    Parameters
+    ----------
+    residual
+        The scan less its background and ``model``, shape as the grid's, unit of the scan.
+    model
+        The organs' corrected totals, evenly spread and blurred again.
+    widening
+        What ``model`` changes by per relative widening of the blur (per 1 = 100 %), its totals corrected anew.
+    occupancy, organs
+        The organs, and those to be tested.
+    noise
+        The scan's, whose correlation decides what a large residual is.
+    displacement_mm
+        SD of the organs' place in the scan along one axis: edges out of place are no uneven light.
+
+    Notes
+    -----
+    Light that the scanner shows is as smooth as its blur, so the residual is smoothed by a Gaussian of half the
+    blur's widths first. Under even light Q = sum_i w_i r_i^2 then has the mean s^2 sum w and the variance
+    2 s^4 w' (R o R) w, R the smoothed noise's autocorrelation (Satterthwaite's gamma with these moments; Box 1954,
+    doi:10.1214/aoms/1177728786). What labels and alignment leave unexplained adds up to ``allowed`` to the mean.
+    """
+    if not organs:
+        return Uniformity({}, {}, False)
+    sds = _smoothing_sds(point_spread, occupancy)
+    smooth_noise = _smoothed_noise(noise, sds)
+    smooth_model = _smooth(model, sds)
+    slopes = [np.gradient(smooth_model, axis=axis) / spacing for axis, spacing in _wide_axes(occupancy)]
+    steep = sum((slope**2 for slope in slopes), np.zeros(model.shape))
+    smooth_residual, smooth_widening = _smooth(residual, sds), _smooth(widening, sds)
+    reach = np.ceil(3 * sds).astype(int) + [n // 2 for n in noise.correlation.shape]
+    p_value, widths = {}, {}
+    for name in organs:
+        box = _box_of(occupancy.organs[name], model.shape, reach)
+        inside = occupancy.organs[name].dense(occupancy.grid.shape)[box]
+        tested = _Organ(inside, model[box], smooth_residual[box], noise, smooth_noise, sds)
+        allowed = float((inside * (_ALLOWED**2 * smooth_model[box] ** 2 + displacement_mm**2 * steep[box])).sum())
+        p_value[name] = tested.chance(allowed)
+        widths[name] = tested.widening(smooth_widening[box])
+    known = float(np.max(point_spread.fwhm_relative_sd))
+    return Uniformity(p_value, widths, _ask_for_another_blur(widths, max(_ALLOWED_WIDENING, 2 * known)))
+
+
+def _ask_for_another_blur(widths: Mapping[str, tuple[float, float]], allowed: float) -> bool:
+    """Return whether all organs that tell a width, two or more, ask for a blur that differs the same way."""
+    told = np.array([told for told in widths.values() if told[1] < allowed])
+    if len(told) < 2:
+        return False
+    is_clear = np.abs(told[:, 0]) > allowed + 2 * told[:, 1]
+    return bool(is_clear.all() and abs(np.sign(told[:, 0]).sum()) == len(told))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Organ:
+    """One organ in the box that smoothing reaches: its fractions, the model and the smoothed residual there."""
+
+    inside: NDArray[np.float64]
+    model: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    noise: Noise
+    smooth_noise: Noise
+    sds: NDArray[np.float64]
+
+    def chance(self, allowed: float) -> float:
+        """Return the chance of so large a residual within the organ under even light."""
+        from scipy.special import gammaincc
+
+        weight, sd = self.inside, self.smooth_noise.sd
+        # The organ's own total was fitted: of noise n the residual keeps n - model (w.n)/(w.model), which takes the
+        # smoothed covariance R to R + U M U' with U and M of two columns.
+        shape = _smooth(self.model / float((weight * self.model).sum()), self.sds)
+        together = self.noise.smear(weight)
+        images = [shape, _smooth(together, self.sds)]
+        mixed = np.array([[float((weight * together).sum()), -1.0], [-1.0, 0.0]])
+        inner = np.array([[float((a * weight * b).sum()) for b in images] for a in images])
+        smeared = [self.smooth_noise.smear(weight * image) for image in images]
+        crossed = np.array([[float((a * weight * b).sum()) for b in smeared] for a in images])
+        squared = Noise(sd**2, 0.0, self.smooth_noise.correlation**2, "")
+        mean = sd**2 * float(weight.sum()) + float(np.trace(mixed @ inner)) + allowed
+        square = float((weight * squared.smear(weight)).sum()) + 2 * float(np.trace(mixed @ crossed))
+        variance = 2 * (square + float(np.trace(mixed @ inner @ mixed @ inner)))
+        # A fixed misfit b of b'b = allowed adds 4 b'Cb, C's largest eigenvalue being below the sum of its row.
+        variance += 4 * allowed * sd**2 * float(self.smooth_noise.correlation.sum())
+        if not (mean > 0 and variance > 0):
+            return 1.0
+        found = float((weight * self.residual**2).sum())
+        return float(gammaincc(mean**2 / variance, found * mean / variance))
+
+    def widening(self, change: NDArray[np.float64]) -> tuple[float, float]:
+        """Return the relative widening that explains the residual best, and its SD from noise."""
+        slope = self.inside * change
+        power = float((slope * change).sum())
+        if not power > 0:
+            return 0.0, np.inf
+        spread = float((slope * self.smooth_noise.smear(slope)).sum())
+        return float((slope * self.residual).sum()) / power, float(np.sqrt(max(spread, 0.0))) / power
+
+
+def _smoothing_sds(point_spread: PointSpread, occupancy: Occupancy) -> NDArray[np.float64]:
+    """Return the SDs of the smoothing along the axes, in voxels."""
+    spacing, counts = occupancy.grid.spacing_mm, np.array(occupancy.grid.shape)
+    sds = _SMOOTHING * point_spread.fwhm_mm / np.sqrt(8 * np.log(2)) / spacing
+    return np.where(counts > 1, sds, 0.0)
+
+
+def _smooth(image: NDArray[np.float64], sds: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(ndimage.gaussian_filter(image, sds, truncate=3.0, mode="constant"))
+
+
+def _smoothed_noise(noise: Noise, sds: NDArray[np.float64]) -> Noise:
+    """Return the noise once it is smoothed as the residual is."""
+    padded = np.pad(noise.correlation, [(2 * int(3 * sd + 0.5) + 1,) * 2 if sd > 0 else (0, 0) for sd in sds])
+    padded = _smooth(_smooth(padded, sds), sds)
+    variance = float(padded[tuple(n // 2 for n in padded.shape)])
+    if not variance > 0:
+        return Noise(0.0, 0.0, np.ones((1, 1, 1)), "")
+    return Noise(noise.sd * float(np.sqrt(variance)), 0.0, padded / variance, "")
+
+
+def _wide_axes(occupancy: Occupancy) -> list[tuple[int, float]]:
+    return [(a, float(occupancy.grid.spacing_mm[a])) for a in range(3) if occupancy.grid.shape[a] > 1]
+
+
+def _box_of(organ: OrganOccupancy, shape: tuple[int, ...], reach: NDArray[np.int64]) -> tuple[slice, ...]:
+    """Return the box that holds the organ and ``reach`` voxels round it."""
+    index = np.unravel_index(organ.voxel, shape)
+    ends = [(int(at.min()) - int(r), int(at.max()) + int(r) + 1) for at, r in zip(index, reach, strict=True)]
+    return tuple(slice(max(low, 0), min(high, n)) for (low, high), n in zip(ends, shape, strict=True))
