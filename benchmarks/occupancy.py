@@ -1,7 +1,7 @@
 """Time and error of measure_occupancy: exact overlaps, small and curved organs, and labels of 512^3 voxels.
 
 Volumes are compared with the drawn ones (affine) or with the Jacobian over a raster in every label voxel (curved),
-single voxels with exact overlaps, or with a raster of 50 (curved: 20) points per axis followed back one by one.
+single voxels with exact overlaps, or with a raster of 40 (curved: 16) points per axis followed back one by one.
 Run: python benchmarks/occupancy.py [--size 512]
 """
 
@@ -59,8 +59,8 @@ def small_organs(seeds: int) -> None:
                 organ = measure_occupancy(OrganLabels(voxels, fine), grid, way).organs["1"]
                 volume = organ.fraction.sum() * grid.voxel_volume_mm3
                 errors.append(volume / true_volume(voxels, fine, way) - 1)
-                some = np.argsort(organ.fraction)[:: max(1, len(organ.fraction) // 10)]
-                raster = raster_fractions(voxels, fine, grid, way, organ.voxel[some], 20 if pose == "curved" else 50)
+                some = np.argsort(organ.fraction)[:: max(1, len(organ.fraction) // 6)]
+                raster = raster_fractions(voxels, fine, grid, way, organ.voxel[some], 16 if pose == "curved" else 40)
                 squares.append(np.mean((organ.fraction[some] - raster) ** 2))
             worst, rms = np.abs(errors).max(), np.sqrt(np.mean(np.square(errors)))
             print(

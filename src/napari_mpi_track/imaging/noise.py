@@ -1,6 +1,7 @@
 """The noise of a scan: its standard deviation, and how far it is correlated from voxel to voxel."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,13 @@ from napari_mpi_track.imaging.volume import Volume
 # MPI reconstructions correlate noise over two or three voxels; lags beyond this hold estimation error only.
 _LONGEST_LAG = 8
 _FEWEST_BACKGROUND_VOXELS = 200
+# The robust estimates use half of the noise (of a clipped scan one quantile), and their mode is not sure: n voxels
+# count as n over (a times the sum of squared correlations plus b), simulated in benchmarks/noise.py.
+_WORTH_OF_HALF = (2.4, 5.5)
+_WORTH_OF_A_CLIP = (6.0, 8.0)
+# Half a Gaussian's squares, from its fourth moment.
+_WORTH_OF_A_MARKED_CLIP = (2.5, 0.0)
+_LEAST_CLIPPED = 0.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +40,15 @@ class Noise:
         How the background was found, in words.
     is_clipped
         Whether the scan was clipped at zero (negative noise is missing); ``sd`` allows for it.
+    degrees_of_freedom
+        How sure ``sd`` is: it scatters as that of so many independent voxels would, by ``sd / sqrt(2 * this)``.
+        Infinite where the noise was given, not measured.
+
+    Notes
+    -----
+    The variance of a sample variance of correlated Gaussian numbers is 2 sd^4 / n^2 times the sum of all their
+    squared correlations (Bartlett 1935, J R Stat Soc 98:536; Bayley and Hammersley 1946, doi:10.2307/2983560), so n
+    voxels count as n over the sum of the squared autocorrelation.
     """
 
     sd: float
@@ -39,6 +56,7 @@ class Noise:
     correlation: NDArray[np.float64]
     method: str
     is_clipped: bool = False
+    degrees_of_freedom: float = inf
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "correlation", frozen(self.correlation))
@@ -83,8 +101,8 @@ def estimate_noise(volume: Volume, background: NDArray[np.bool_] | None = None) 
     if background is not None:
         return _marked_noise(volume, voxels, np.asarray(background, dtype=bool) & finite)
     values = voxels[finite]
-    clipped_part = float(np.mean(values == 0)) if values.size and values.min() == 0 else 0.0
-    if clipped_part > 0.2:
+    clipped_part = _clipped_part(values)
+    if clipped_part > _LEAST_CLIPPED:
         mean, sd = 0.0, _sd_above_a_clip(values, clipped_part)
         method = "robust, of a scan clipped at zero: negative noise is missing"
     else:
@@ -97,7 +115,10 @@ def estimate_noise(volume: Volume, background: NDArray[np.bool_] | None = None) 
             remedy="a scan with its background is needed, not one that was cut out or thresholded",
         )
     quiet = _quiet_voxels(voxels, finite, mean, sd)
-    return Noise(sd, mean, _autocorrelation(voxels - mean, quiet), method, clipped_part > 0.2)
+    is_clipped = clipped_part > _LEAST_CLIPPED
+    correlation = _autocorrelation(voxels - mean, quiet)
+    freedom = _worth(int(quiet.sum()), correlation, _WORTH_OF_A_CLIP if is_clipped else _WORTH_OF_HALF)
+    return Noise(sd, mean, correlation, method, is_clipped, freedom)
 
 
 def _marked_noise(volume: Volume, voxels: NDArray[np.float64], background: NDArray[np.bool_]) -> Noise:
@@ -113,7 +134,24 @@ def _marked_noise(volume: Volume, voxels: NDArray[np.float64], background: NDArr
         raise MeasurementError(
             "the marked background is constant", file=volume.file, remedy="mark another, or give the noise"
         )
-    return Noise(sd, mean, _autocorrelation(voxels - mean, background), "SD of the marked background")
+    correlation = _autocorrelation(voxels - mean, background)
+    if _clipped_part(values) > _LEAST_CLIPPED:
+        freedom = _worth(values.size, correlation, _WORTH_OF_A_MARKED_CLIP)
+        sd = float(np.sqrt(2 * np.mean(values**2)))
+        return Noise(sd, 0.0, correlation, "marked background, clipped at zero: twice its mean square", True, freedom)
+    freedom = _worth(values.size - 1, correlation, (1.0, 0.0))
+    return Noise(sd, mean, correlation, "SD of the marked background", False, freedom)
+
+
+def _clipped_part(values: NDArray[np.float64]) -> float:
+    """Return the part of the voxels that is exactly zero, where nothing is below."""
+    return float(np.mean(values == 0)) if values.size and values.min() == 0 else 0.0
+
+
+def _worth(count: int, correlation: NDArray[np.float64], costs: tuple[float, float]) -> float:
+    """Return how many independent voxels so many correlated ones are worth for their SD."""
+    times, plus = costs
+    return max(count / (times * float((correlation**2).sum()) + plus), 1.0)
 
 
 def mode_and_spread_below(values: NDArray[np.float64]) -> tuple[float, float]:
