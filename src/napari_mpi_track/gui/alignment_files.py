@@ -1,12 +1,11 @@
 """Alignments and points from and to files, layers and studies, as the panel *Align* asks for them."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_mpi_track.errors import AlignmentError, MpiTrackError, StudyFileError, TableError
+from napari_mpi_track.errors import AlignmentError, TableError
 from napari_mpi_track.gui.alignment_draft import AlignmentDraft, Side
 from napari_mpi_track.gui.alignment_scans import ALIGNED_KEY, DayOfStudy, in_mm
 from napari_mpi_track.gui.layers import (
@@ -18,16 +17,14 @@ from napari_mpi_track.gui.layers import (
     scan_from_layer,
     scan_layer_onto,
 )
+from napari_mpi_track.gui.study_lines import with_day, write_day_lines
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.study import Study
-from napari_mpi_track.longitudinal.study_file import load_study
-from napari_mpi_track.longitudinal.yaml_text import parse_yaml
 from napari_mpi_track.registration.alignment import Alignment
 from napari_mpi_track.registration.alignment_files import save_alignment
 from napari_mpi_track.writers.points import write_points
-from napari_mpi_track.writers.whole import whole_file
 
 _KEYS = {"MPI": "alignment", "PET": "pet_alignment"}
 
@@ -98,12 +95,7 @@ def accept_in_study(day: DayOfStudy, alignment: Alignment) -> tuple[Study, Path]
 
 def _using(study: Study, day: DayOfStudy, path: Path) -> Study:
     """Return a study in which that day's scan is aligned by the transform of ``path``."""
-    used: dict[str, Any] = {_KEYS[day.what]: str(path)}
-    subject = study.subject(day.subject.id)
-    timepoint = replace(subject.timepoint(day.timepoint.day), **used)
-    timepoints = tuple(timepoint if t.day == timepoint.day else t for t in subject.timepoints)
-    changed = replace(subject, timepoints=timepoints)
-    return replace(study, subjects=tuple(changed if s.id == subject.id else s for s in study.subjects))
+    return with_day(study, day.subject.id, day.timepoint.day, **{_KEYS[day.what]: str(path)})
 
 
 def line_for_study(day: DayOfStudy, path: Path) -> str:
@@ -119,46 +111,9 @@ def write_in_study_file(day: DayOfStudy, path: Path) -> None:
     StudyFileError
         If that day is written so that a line cannot be put in, or the file has changed since.
     """
-    file, line = day.study.file, line_for_study(day, path)
-    refused = StudyFileError(
-        "the line cannot be put into the study file safely",
-        file=file,
-        remedy=f"add it by hand to day {day.timepoint.day:g} of {day.subject.id}: {line}",
-    )
-    try:
-        text = _with_line(file, day, line)
-    except (KeyError, IndexError, TypeError, AttributeError, StopIteration):
-        raise refused from None
-    # Read from a neighbour first: a study that would not load the same is never put in place of one that does.
-    beside = file.with_name(f".{file.stem}.with-alignment.yaml")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        if load_study(beside).subjects != _using(load_study(file), day, path).subjects:
-            raise refused
-    except (MpiTrackError, KeyError, OSError):
-        raise refused from None
-    finally:
-        beside.unlink(missing_ok=True)
-    with whole_file(file, overwrite=True) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def _with_line(file: Path, day: DayOfStudy, line: str) -> str:
-    tree = parse_yaml(file)
-    subject = next(s for s in tree["subjects"] if str(s["id"]) == day.subject.id)
-    node = next(t for t in subject["timepoints"] if float(t["day"]) == day.timepoint.day)
-    if node.fa.flow_style():
-        raise KeyError("day")
-    lines = file.read_text(encoding="utf-8-sig").splitlines(keepends=True)
-    key = line.split(":")[0]
-    if key in node:
-        at, start = node.lc.key(key)
-        comment = lines[at][lines[at].index("#") :] if "#" in lines[at] else "\n"
-        lines[at] = f"{lines[at][:start]}{line}{'   ' if comment != chr(10) else ''}{comment}"
-    else:
-        at, start = node.lc.key("day")
-        lines.insert(at + 1, f"{' ' * start}{line}\n")
-    return "".join(lines)
+    file, key = day.study.file, _KEYS[day.what]
+    value = line_for_study(day, path).removeprefix(f"{key}: ")
+    write_day_lines(file, day.subject.id, day.timepoint.day, {key: value}, lambda study: _using(study, day, path))
 
 
 def _marked(layer: LayerTuple) -> LayerTuple:

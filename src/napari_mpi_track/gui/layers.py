@@ -85,6 +85,12 @@ def organ_layer_onto(organs: OrganLabels, organs_from_onto: Transform, onto: Gri
     return _organ_layer(organs, resample_organs(organs, organs_from_onto, grid).voxels, grid, name)
 
 
+def shown_of_organs(organs: OrganLabels) -> Shown:
+    """Return what a layer of organs that are painted on is compared with when it is saved."""
+    display = display_grid(organs.grid)
+    return Shown(organs, shown_voxels(organs, display), display.grid)
+
+
 def points_layer(points: Points, name: str = "fiducials", size_mm: float = 5.0) -> LayerTuple:
     """Return the layer of named points: rings of ``size_mm``, each with its name."""
     settings = {

@@ -1,6 +1,7 @@
 """What all panels of one viewer share: the study, the day in view, the results, and the way back."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakKeyDictionary
@@ -9,6 +10,7 @@ from psygnal import Signal
 
 from napari_mpi_track.gui.alignment_draft import EMPTY_ALIGNMENT, AlignmentDraft
 from napari_mpi_track.gui.calibration_draft import EMPTY_DRAFT, Draft
+from napari_mpi_track.gui.organ_draft import OrganDay, OrganDraft
 from napari_mpi_track.longitudinal.study import CalibrationChoice, Study, Subject, Timepoint
 from napari_mpi_track.quantification.calibration import Calibration
 
@@ -36,6 +38,8 @@ class State:
         A saved curve shown beside the draft, with the name of its file.
     alignment
         The alignment being made, of scans of the study or of others; it too stays when another study is opened.
+    organs
+        The organs being drawn, by the day they are of; they stay too.
     """
 
     study: Study | None = None
@@ -45,6 +49,20 @@ class State:
     draft: Draft = EMPTY_DRAFT
     compared: tuple[str, Calibration] | None = None
     alignment: AlignmentDraft = EMPTY_ALIGNMENT
+    organs: Mapping[OrganDay, OrganDraft] = field(default_factory=dict)
+
+    @property
+    def organ_day(self) -> OrganDay | None:
+        """Whose organs are drawn now; none before a day is chosen."""
+        if self.study is None or self.subject is None or self.day is None:
+            return None
+        return self.study.file, self.subject, self.day
+
+    @property
+    def organ_draft(self) -> OrganDraft | None:
+        """The organs of the day in view; none before they are begun."""
+        day = self.organ_day
+        return None if day is None else self.organs.get(day)
 
     @property
     def in_view(self) -> tuple[Subject, Timepoint] | None:
@@ -82,7 +100,7 @@ class Session:
     def open_study(self, study: Study) -> None:
         """Show another study, or another version of this one; results of the old one go with it."""
         kept = self.state
-        self._step(State(study=study, draft=kept.draft, compared=kept.compared, alignment=kept.alignment))
+        self._step(replace(kept, study=study, subject=None, day=None, run=None))
 
     def look_at(self, subject: str, day: float) -> None:
         """Bring one day into view; ``KeyError`` if the study has no such subject or day."""
@@ -113,6 +131,19 @@ class Session:
         """Keep an accepted alignment, and the study that uses it; results by another alignment go."""
         kept = replace(self.state, alignment=alignment)
         self._step(kept if study is None else replace(kept, study=study, run=None))
+
+    def keep_organs(self, day: OrganDay, organs: OrganDraft) -> None:
+        """Keep the organs of a day as they are drawn now; nothing happens if they are what they were."""
+        if organs is not self.state.organs.get(day):
+            self._step(replace(self.state, organs={**self.state.organs, day: organs}))
+
+    def begin_organs(self, day: OrganDay, organs: OrganDraft) -> None:
+        """Show the organs a day begins with; like looking elsewhere, it is no step to undo."""
+        self._show(replace(self.state, organs={**self.state.organs, day: organs}))
+
+    def accept_organs(self, day: OrganDay, organs: OrganDraft, study: Study) -> None:
+        """Keep the organs of a day, and the study that uses them; results with other organs go."""
+        self._step(replace(self.state, organs={**self.state.organs, day: organs}, study=study, run=None))
 
     def compare_with(self, name: str, calibration: Calibration) -> None:
         """Show a saved curve, of a file of that name, beside the draft."""

@@ -14,7 +14,24 @@ PLUGIN = "napari-mpi-track"
 
 def step_states(state: State) -> dict[str, str]:
     """Return the state (empty, ready, doubtful, done) of every step that has a panel."""
-    return {"Study": step_state(state), "Align": align_state(state), "Calibrate": calibrate_state(state)}
+    return {
+        "Study": step_state(state),
+        "Align": align_state(state),
+        "Calibrate": calibrate_state(state),
+        "Organs": organs_state(state),
+    }
+
+
+def organs_state(state: State) -> str:
+    """Return the state of the step *Organs*: of the day in view, done once every organ is approved."""
+    draft = state.organ_draft
+    if draft is not None:
+        approved = [label in draft.approved for label in draft.names]
+        return "done" if approved and all(approved) else "ready" if approved else "empty"
+    if state.in_view is None:
+        return "empty"
+    subject, timepoint = state.in_view
+    return "empty" if timepoint.is_baseline or subject.day_with_organs(timepoint.day) is None else "ready"
 
 
 def align_state(state: State) -> str:

@@ -37,7 +37,7 @@ class AlignPanel(PanelFrame):
         self.contents, self.views = AlignBody(), ThreeViews()
         self.body.addWidget(self.contents)
         self.layers = LayersInView(napari_viewer, self._layers_changed)
-        self.dock = ViewsDock(napari_viewer, self, self.views)
+        self.dock = ViewsDock(napari_viewer, self, self.views, "Align: three views")
         self.hand = HandWork(self.session, self.contents, self.views)
         self.outcome = Outcome(self.session, self.contents, self._watch)
         self.aligned = AlignedLayers(self.session, self.contents, self.layers, self._watch)

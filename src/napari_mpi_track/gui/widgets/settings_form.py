@@ -84,6 +84,7 @@ class SettingsForm(QWidget):
         super().__init__(parent)
         self._settings = settings
         self.fields: dict[str, Any] = {}
+        self._forms: dict[str, QFormLayout] = {}
         self.explained: dict[str, QLabel] = {}
         self.more = QToolButton()
         self.more.setText("More")
@@ -114,7 +115,7 @@ class SettingsForm(QWidget):
                 self.explained[name].setText(settings.__dataclass_fields__[name].metadata["explained"][value])
             with QSignalBlocker(widget):
                 if isinstance(widget, QComboBox):
-                    _fill(widget, settings.choices(name))
+                    _fill(widget, _choices(settings, name))
                     widget.setCurrentIndex(max(widget.findData(value), 0))
                 elif isinstance(widget, QCheckBox):
                     widget.setChecked(value)
@@ -124,6 +125,10 @@ class SettingsForm(QWidget):
                     widget.setValue(value)
                 elif widget.text() != value:
                     widget.setText(value)
+
+    def show_row(self, name: str, *, is_shown: bool) -> None:
+        """Show or hide the row of a field that means nothing beside the others' values."""
+        self._forms[name].setRowVisible(self.fields[name], is_shown)
 
     def _add(self, field: Any, form: QFormLayout) -> None:
         name, words = field.name, field.metadata
@@ -138,7 +143,9 @@ class SettingsForm(QWidget):
             widget.valueChanged.connect(lambda _: self._take(name, widget.number))
         elif words["span"] is not None:
             widget = CalmSpinBox(words["span"])
-            widget.valueChanged.connect(lambda number: self._take(name, number))
+            is_whole = isinstance(field.default, int)
+            widget.setDecimals(0 if is_whole else 2)
+            widget.valueChanged.connect(lambda number: self._take(name, int(number) if is_whole else number))
         elif words["files"]:
             widget = FileField(words["files"])
             widget.changed.connect(lambda: self._take(name, widget.text().strip()))
@@ -149,6 +156,7 @@ class SettingsForm(QWidget):
         widget.setToolTip(words["tip"])
         widget.setAccessibleName(words["label"])
         self.fields[name] = widget
+        self._forms[name] = form
         form.addRow(words["label"], widget)
         if words["explained"]:
             self.explained[name] = wrapped()
@@ -157,6 +165,12 @@ class SettingsForm(QWidget):
     def _take(self, name: str, value: Any) -> None:
         if value != getattr(self._settings, name):
             self.changed.emit(replace(self._settings, **{name: value}))
+
+
+def _choices(settings: Any, name: str) -> Any:
+    """Return what a field may be: what the settings say themselves, or else the field."""
+    asked = getattr(settings, "choices", None)
+    return settings.__dataclass_fields__[name].metadata["choices"] if asked is None else asked(name)
 
 
 def _fill(box: QComboBox, choices: Any) -> None:

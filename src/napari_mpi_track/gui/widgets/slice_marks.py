@@ -1,6 +1,7 @@
 """What is drawn over a slice: letters of orientation, a scale bar, the cross, the handle to turn by, rings, arrows."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPen
 
@@ -18,13 +19,18 @@ _BARS_MM = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 
 def paint_marks(painter: QPainter, look: Look, pane: Pane, name: ViewName) -> None:
     """Draw everything that stands over a slice."""
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    _paint_cross(painter, look, pane)
+    paint_frame(painter, look.cross_mm, pane, name)
     if look.moving is not None and look.only is None:
         _paint_handle(painter, look, pane)
     for ring in look.rings:
         # Both rings of a pair lie close together: one name is enough.
         _paint_ring(painter, ring, pane, is_named=ring.side == "fixed" or look.only is not None)
+
+
+def paint_frame(painter: QPainter, cross_mm: ArrayLike, pane: Pane, name: ViewName) -> None:
+    """Draw where the other planes cross (LPS mm), the letters of orientation, the view's name and a scale bar."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    _paint_cross(painter, cross_mm, pane)
     _paint_words(painter, pane, name)
     _paint_bar(painter, pane)
 
@@ -44,8 +50,8 @@ def _wheel(look: Look, pane: Pane) -> tuple[QPointF, float]:
     return QPointF(x, y), radius
 
 
-def _paint_cross(painter: QPainter, look: Look, pane: Pane) -> None:
-    x, y = pane.pixel_at(look.cross_mm)
+def _paint_cross(painter: QPainter, cross_mm: ArrayLike, pane: Pane) -> None:
+    x, y = pane.pixel_at(cross_mm)
     painter.setPen(QPen(_CROSS, 1))
     painter.drawLine(QPointF(x, 0), QPointF(x, pane.height))
     painter.drawLine(QPointF(0, y), QPointF(pane.width, y))

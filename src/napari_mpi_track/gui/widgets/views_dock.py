@@ -15,8 +15,9 @@ class ViewsDock(QObject):
     A dock that the user closes stays closed until the views are asked for again.
     """
 
-    def __init__(self, viewer: Any, panel: QWidget, views: QWidget) -> None:
+    def __init__(self, viewer: Any, panel: QWidget, views: QWidget, name: str) -> None:
         super().__init__(panel)
+        self._name = name
         self._window = getattr(viewer, "window", None)
         self._panel, self._views = panel, views
         self._dock: Any = None
@@ -68,7 +69,7 @@ class ViewsDock(QObject):
             self._dock, self._is_put_away = None, True
         is_seen = self._is_wanted and not self._is_put_away and self._panel.isVisible()
         if is_seen and self._dock is None:
-            dock = self._window.add_dock_widget(self._views, name="Align: three views", area="bottom", tabify=False)
+            dock = self._window.add_dock_widget(self._views, name=self._name, area="bottom", tabify=False)
             # napari hands out its own proxies, which Qt does not take.
             self._dock = getattr(dock, "__wrapped__", dock)
             self._dock.installEventFilter(self)

@@ -1,0 +1,119 @@
+"""What the three views show of organs: the scans, every organ's outline, and where the MPI is above a threshold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from napari_mpi_track.gui.alignment_look import Look
+from napari_mpi_track.gui.alignment_slices import Pane, sampled
+from napari_mpi_track.gui.organ_day import OrganScene
+from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.transform import Transform
+from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.report.figures import organ_colour
+
+# Magenta: none of the organs' colours, and none of the MPI's.
+THRESHOLD_INK = np.array([255, 60, 255], dtype=np.uint8)
+_FILL = 0.3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OrganLook:
+    """What is to be seen at one moment.
+
+    ``look`` holds the scans and where one looks; ``labels`` are the voxels that are painted on, in their acquired
+    order on ``grid``; ``colours`` has a row of RGB a label. ``chosen`` is the label that is filled a little.
+    ``threshold`` is in the MPI's unit.
+    """
+
+    look: Look
+    labels: NDArray[Any]
+    grid: Grid
+    colours: NDArray[np.uint8]
+    chosen: int = 0
+    threshold: float | None = None
+
+    @classmethod
+    def at(cls, day: OrganScene, labels: NDArray[Any], grid: Grid) -> "OrganLook | None":
+        """Return a first look at a day: the plane with most signal, where there is any; ``None`` without a scan."""
+        scene, on = day.scene, day.drawn_on
+        if on is None:
+            return None
+        look = Look.at(on, scene.mpi if scene.anatomy is not None else None)
+        if scene.anatomy is not None:
+            look = replace(look, pose=day.mpi_from_anatomy)
+        if scene.mpi is not None:
+            look = replace(look, cross_mm=_brightest_mm(scene.mpi, day.mpi_from_anatomy))
+        return cls(look, labels, grid, colour_rows({}))
+
+    @property
+    def tracer(self) -> tuple[Volume, Transform]:
+        """The scan that a threshold is of, and the way to it from what is looked at."""
+        if self.look.moving is None:
+            return self.look.fixed, Transform.identity()
+        return self.look.moving, self.look.pose
+
+    def scans_at(self, pane: Pane) -> NDArray[np.uint8]:
+        """Return the scans alone at a pane, RGB, shape (height, width, 3)."""
+        return self.look.pixels(pane, self.look.fixed_light(pane))
+
+    def tracer_at(self, pane: Pane) -> NDArray[np.float32]:
+        """Return the MPI's values at a pane, in its unit, shape (height, width); NaN outside."""
+        volume, pose = self.tracer
+        return sampled(volume.voxels, volume.grid, pose, pane)
+
+    def labels_at(self, pane: Pane) -> NDArray[Any]:
+        """Return the label under every pixel of a pane, shape (height, width)."""
+        to_index = self.grid.index_from_lps
+        first = to_index[:3, :3] @ pane.mm_at(0.5, 0.5) + to_index[:3, 3]
+        down, right = (to_index[:3, :3] @ np.asarray(along) for along in (pane.facing.down, pane.facing.right))
+        matrix = np.stack([np.zeros(3), down * pane.mm_per_pixel, right * pane.mm_per_pixel], axis=1)
+        shape = (1, pane.height, pane.width)
+        return np.asarray(ndimage.affine_transform(self.labels, matrix, first, output_shape=shape, order=0)[0])
+
+    def with_organs(
+        self, scans: NDArray[np.uint8], labels: NDArray[Any], tracer: NDArray[np.float32] | None
+    ) -> NDArray[np.uint8]:
+        """Return scans at a pane with outlines over them, RGB; ``tracer`` are the MPI's values there."""
+        picture = scans.copy()
+        if self.chosen:
+            inside = labels == self.chosen
+            picture[inside] = (1 - _FILL) * picture[inside] + _FILL * self.colours[self.chosen]
+        edge = edges(labels) & (labels > 0)
+        picture[edge] = self.colours[np.minimum(labels[edge], len(self.colours) - 1)]
+        if self.threshold is not None and tracer is not None:
+            above = tracer > self.threshold
+            picture[edges(above) & above] = THRESHOLD_INK
+        return picture
+
+
+def edges(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return the pixels that have a neighbour of another value: to the left, right, above or below."""
+    found = np.zeros(values.shape, dtype=bool)
+    down, right = values[1:] != values[:-1], values[:, 1:] != values[:, :-1]
+    found[1:] |= down
+    found[:-1] |= down
+    found[:, 1:] |= right
+    found[:, :-1] |= right
+    return found
+
+
+def colour_rows(names: Mapping[int, str]) -> NDArray[np.uint8]:
+    """Return the colour of every label up to the highest, RGB, shape (n + 1, 3); those without a name are grey."""
+    rows = np.full((max(names, default=0) + 1, 3), 153, dtype=np.uint8)
+    for label, name in names.items():
+        rows[label] = [round(255 * part) for part in organ_colour(name)]
+    return rows
+
+
+def _brightest_mm(mpi: Volume, mpi_from_anatomy: Transform) -> NDArray[np.float64]:
+    """Return where the anatomy has most signal: the middle of what stands above a half, LPS mm."""
+    values = np.nan_to_num(np.asarray(mpi.voxels, dtype=np.float32), nan=-np.inf)
+    index = np.unravel_index(int(np.argmax(values)), values.shape)
+    place: ArrayLike = mpi.grid.lps_from(np.array(index))
+    found, is_found = mpi_from_anatomy.search_back(place)
+    return np.asarray(found) if bool(is_found) else np.asarray(place)

@@ -1,0 +1,101 @@
+"""What the measured organs came to: how sure their place is, what is doubtful, how much lies in no organ, the blur."""
+
+from html import escape
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPixmap
+from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
+
+from napari_mpi_track.gui.organ_day import MeasuredOrgans, OrganScene
+from napari_mpi_track.gui.widgets.panel_frame import wrapped
+from napari_mpi_track.gui.widgets.result_card import flags_in_words, show_chip
+from napari_mpi_track.quantification.backgrounds import PRE_INJECTION
+from napari_mpi_track.report.tables import three_digits
+
+_MATRIX_PX = 320
+DRAWN_PX = 2 * _MATRIX_PX
+
+
+class OrganCard(QFrame):
+    """One measurement; hidden without one."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.title, self.chip, self.reason, self.whole, self.notes = (
+            QLabel(), QLabel(), wrapped(), wrapped(), wrapped(),
+        )  # fmt: skip
+        column = QVBoxLayout(self)
+        column.addWidget(self.title)
+        column.addWidget(self.chip, 0, Qt.AlignmentFlag.AlignLeft)
+        for part in (self.reason, self.whole, self.notes):
+            column.addWidget(part)
+        self.setVisible(False)
+
+    def show_measured(self, scene: OrganScene | None, measured: MeasuredOrgans | None, problem: str) -> None:
+        """Show what was measured, or why it could not be."""
+        self.setVisible(scene is not None and (measured is not None or bool(problem)))
+        if scene is None:
+            return
+        self.title.setText(f"<b>Measured: {escape(scene.subject.id)}, day {scene.timepoint.day:g}</b>")
+        if problem:
+            show_chip(self.chip, "failed", "not measured")
+            self.reason.setText(escape(problem))
+            self.whole.setVisible(False)
+            self.notes.setVisible(False)
+            return
+        if measured is None:
+            return
+        self._show_alignment(scene)
+        self.whole.setVisible(True)
+        self.whole.setText(_balance(measured))
+        said = [*flags_in_words(measured.rows.measurements), *measured.rows.warnings]
+        if scene.study.background == PRE_INJECTION:
+            said.append("the scan before injection is taken off by a run of the study, and not yet here")
+        self.notes.setText("<br>".join(f"• {escape(line)}" for line in said))
+        self.notes.setVisible(bool(said))
+
+    def _show_alignment(self, scene: OrganScene) -> None:
+        alignment = scene.scene.mpi_from_anatomy
+        if alignment is None:
+            show_chip(self.chip, "good", "one frame: nothing to align")
+            self.reason.setText("")
+            self.reason.setVisible(False)
+            return
+        error_mm = alignment.expected_target_error_mm
+        error = ", error not known" if error_mm is None else f", expected error {error_mm:.2g} mm"
+        show_chip(self.chip, str(alignment.verdict), f"alignment {alignment.verdict}{error}")
+        self.reason.setVisible(True)
+        self.reason.setText(escape(f"{alignment.reason[:1].upper()}{alignment.reason[1:]}."))
+
+
+class MatrixPart(QLabel):
+    """The spill-over matrix as a picture, as wide as the panel."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setWordWrap(True)
+        self.setAccessibleName("part of each organ's signal that appears in each organ")
+
+    def show_picture(self, png: bytes) -> None:
+        """Show a drawn picture."""
+        pixmap = QPixmap()
+        pixmap.loadFromData(png)
+        ratio = self.devicePixelRatioF()
+        pixmap = pixmap.scaledToWidth(round(_MATRIX_PX * ratio), Qt.TransformationMode.SmoothTransformation)
+        pixmap.setDevicePixelRatio(ratio)
+        self.setPixmap(pixmap)
+
+
+def _balance(measured: MeasuredOrgans) -> str:
+    """Return how the whole scan's signal is shared out: organs and what lies in none add up to it."""
+    rows = {row.organ: row.signal_total for row in measured.rows.measurements}
+    whole, outside = rows.get("total"), rows.get("outside")
+    if not whole or outside is None:
+        return ""
+    part = 100 * (1 - outside / whole)
+    return (
+        f"In organs {part:.0f} % of the scan's signal; {three_digits(outside)} of {three_digits(whole)} a.u. mm³ "
+        "lie in none (uncorrected)."
+    )

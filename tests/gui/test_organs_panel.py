@@ -1,0 +1,405 @@
+"""The panel Organs as an imager uses it: click a day, measure, paint, undo, find, approve, use, look at the numbers."""
+
+import csv
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels
+from npe2 import PluginManifest, _pytest_plugin
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication
+from tiny_mouse import SPOT_MM, distances_mm, write_tiny_study
+
+from napari_mpi_track.gui.organ_day import organ_scene, organs_of_file
+from napari_mpi_track.gui.organ_draft import painted, voxels_of, with_approval
+from napari_mpi_track.gui.organ_files import use_in_study, write_in_study_file
+from napari_mpi_track.gui.session import Session
+from napari_mpi_track.gui.tasks import unwatched
+from napari_mpi_track.gui.widgets.organs import OrgansPanel
+from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.longitudinal.analysis import analyse_timepoint
+from napari_mpi_track.longitudinal.measurement import Measurement
+from napari_mpi_track.longitudinal.study_file import load_study
+from napari_mpi_track.report.run import run_study
+from napari_mpi_track.report.tables import table_text
+
+pytestmark = [pytest.mark.window, pytest.mark.usefixtures("tasks_end")]
+
+NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+ANATOMY = Grid.from_spacing((26, 28, 30), 1.0, (-14.5, -13.5, -12.5))
+
+
+@pytest.fixture
+def viewer() -> Any:
+    """A viewer's layers without a window, which takes a second to open."""
+    return ViewerModel()
+
+
+@pytest.fixture
+def panel(viewer: Any, qtbot: QtBot) -> OrgansPanel:
+    panel = OrgansPanel(viewer)
+    qtbot.addWidget(panel)
+    panel.resize(380, 1400)
+    panel.show()
+    return panel
+
+
+@pytest.fixture
+def day(panel: OrgansPanel, tiny_study: Path, qtbot: QtBot) -> OrgansPanel:
+    """Day 0 of the mouse in view, its organs read."""
+    panel.session.open_study(load_study(tiny_study))
+    panel.session.look_at("m01", 0)
+    qtbot.waitUntil(lambda: panel.session.state.organ_draft is not None, timeout=20_000)
+    return panel
+
+
+@pytest.fixture
+def measured(day: OrgansPanel, qtbot: QtBot) -> OrgansPanel:
+    """The day's organs measured, the three views in a window of their own."""
+    day.contents.run_button.click()
+    settled(day, qtbot)
+    qtbot.addWidget(day.views)
+    day.views.resize(760, 330)
+    day.views.show()
+    return day
+
+
+def settled(panel: OrgansPanel, qtbot: QtBot) -> None:
+    """Wait until the numbers are those of what is drawn."""
+    measuring, session = panel.measuring, panel.session
+    qtbot.waitUntil(
+        lambda: (
+            measuring.measured is not None
+            and measuring.measured.draft is session.state.organ_draft
+            and not measuring.is_measuring
+            and panel._working is None
+        ),
+        timeout=60_000,
+    )
+
+
+def draft(panel: OrgansPanel) -> Any:
+    return panel.session.state.organ_draft
+
+
+def layer(panel: OrgansPanel) -> Labels:
+    return panel.drawing.layer.layer
+
+
+def cells(panel: OrgansPanel, organ: str = "tumour") -> list[str]:
+    table = panel.contents.table
+    rows = {table.item(row, 0).text(): row for row in range(table.rowCount())}
+    return [table.item(rows[organ], column).text() for column in range(1, 4)]
+
+
+def paint(panel: OrgansPanel, at_mm: Any, size: int = 3, label: int = 1) -> None:
+    """Paint with napari's own brush at a place, LPS mm, of the anatomy."""
+    layer(panel).brush_size = size
+    layer(panel).paint(layer(panel).world_to_data(np.asarray(at_mm)[::-1]), label)
+    QApplication.processEvents()
+
+
+def scene_of(study: Any) -> tuple[Any, Any]:
+    return study.subjects[0], study.subjects[0].timepoint(0)
+
+
+def voxels_in(panel: OrgansPanel, label: int = 1) -> int:
+    return int(np.count_nonzero(layer(panel).data == label))
+
+
+def test_an_empty_panel_says_what_to_do_first(panel: OrgansPanel) -> None:
+    parts = panel.contents
+    assert not parts.first.isHidden()
+    assert not parts.study_button.isHidden()
+    assert parts.run_button.isHidden()
+    assert parts.table.isHidden()
+    assert panel.steps.state_of("Organs").endswith("empty")
+
+
+def test_napari_opens_the_panel_from_its_menu(
+    make_napari_viewer: Callable[..., Any], npe2pm: _pytest_plugin.TestPluginManager
+) -> None:
+    viewer = make_napari_viewer()
+    npe2pm.register(PluginManifest.from_distribution("napari-mpi-track"))
+    _, panel = viewer.window.add_plugin_dock_widget("napari-mpi-track", "Organs")
+    assert isinstance(panel, OrgansPanel)
+    assert panel.session is Session.of(viewer)
+
+
+def test_a_days_organs_are_listed_with_their_volume_before_anything_is_measured(day: OrgansPanel) -> None:
+    truth = np.count_nonzero(distances_mm(ANATOMY, SPOT_MM) < 5)
+    assert cells(day) == [str(truth), "", ""]
+    assert not day.contents.run_button.isHidden()
+    assert "organs.nrrd" in day.contents.where.text()
+    assert day.steps.state_of("Organs").endswith("ready")
+
+
+def test_what_is_measured_is_what_a_run_measures(measured: OrgansPanel, tiny_study: Path) -> None:
+    study = load_study(tiny_study)
+    run = analyse_timepoint(study, study.subjects[0], study.subjects[0].timepoint(0))
+    ours = measured.measuring.measured.rows.measurements
+    assert table_text(ours, Measurement) == table_text(run.measurements, Measurement)
+    assert "alignment" in measured.contents.card.chip.text()
+    assert "%" in measured.contents.card.whole.text()
+
+
+def test_a_stroke_of_naparis_brush_changes_the_table_at_once_and_exactly_soon(
+    measured: OrgansPanel, qtbot: QtBot
+) -> None:
+    before, count = cells(measured), voxels_in(measured)
+    paint(measured, SPOT_MM + [6.0, 0, 0])
+    added = voxels_in(measured) - count
+    assert added > 5
+    at_once = cells(measured)
+    assert at_once[0] == str(count + added)
+    assert at_once[1].startswith("≈")
+    settled(measured, qtbot)
+    exact = cells(measured)
+    assert not exact[1].startswith("≈")
+    reckoned, true, old = (float(text.strip("≈ ").replace(",", "")) for text in (at_once[1], exact[1], before[1]))
+    # What the stroke was reckoned to add is near what it adds, against a signal of 1 % noise.
+    assert abs(reckoned - true) < 0.02 * old
+
+
+def test_undo_takes_a_stroke_back_in_napari_and_in_the_numbers(measured: OrgansPanel, qtbot: QtBot) -> None:
+    before, count = cells(measured), voxels_in(measured)
+    paint(measured, SPOT_MM + [6.0, 0, 0])
+    paint(measured, SPOT_MM + [0, 6.0, 0])
+    most = voxels_in(measured)
+    measured.undo.click()
+    assert count < voxels_in(measured) < most
+    measured.redo.click()
+    assert voxels_in(measured) == most
+    measured.undo.click()
+    measured.undo.click()
+    assert voxels_in(measured) == count
+    settled(measured, qtbot)
+    assert cells(measured) == before
+
+
+def test_ctrl_z_on_the_layer_is_the_sessions_undo(measured: OrgansPanel) -> None:
+    count = voxels_in(measured)
+    paint(measured, SPOT_MM + [6.0, 0, 0])
+    (undo,) = [function for keys, function in layer(measured).keymap.items() if str(keys) == "Ctrl+Z"]
+    undo(layer(measured))
+    assert voxels_in(measured) == count
+    assert draft(measured).edits.voxel.size == 0
+
+
+def test_a_ball_is_painted_in_three_dimensions(measured: OrgansPanel) -> None:
+    measured.views.is_ball.setChecked(True)
+    assert layer(measured).n_edit_dimensions == 3
+    count = voxels_in(measured)
+    paint(measured, SPOT_MM + [0, 0, 7.0], size=5)
+    planes = np.unique(np.argwhere(layer(measured).data == 1)[:, 0])
+    assert voxels_in(measured) - count > 25
+    assert planes.max() > round((SPOT_MM[2] + 7.0 + 12.5) / 1.0)
+
+
+def drag(qtbot: QtBot, view: Any, start: Any, end: Any) -> None:
+    ends = [QPoint(*(round(x) for x in view.pane.pixel_at(place))) for place in (start, end)]
+    qtbot.mousePress(view, Qt.MouseButton.LeftButton, pos=ends[0])
+    qtbot.mouseMove(view, ends[1])
+    qtbot.mouseRelease(view, Qt.MouseButton.LeftButton, pos=ends[1])
+
+
+@pytest.mark.parametrize("name", ["axial", "coronal", "sagittal"])
+def test_a_stroke_in_each_of_the_three_views_paints_one_plane(measured: OrgansPanel, name: str, qtbot: QtBot) -> None:
+    view, count, steps = measured.views.views[name], voxels_in(measured), len(measured.session._past)
+    measured.views.look_at(SPOT_MM)
+    measured.views.tools["paint"].click()
+    right, down = np.array(view.facing.right), np.array(view.facing.down)
+    drag(qtbot, view, SPOT_MM + 6.0 * right, SPOT_MM + 6.0 * right + 4.0 * down)
+    added = np.argwhere(layer(measured).data == 1)
+    assert voxels_in(measured) > count + 5
+    assert len(measured.session._past) == steps + 1
+    truth = np.argwhere(distances_mm(ANATOMY, SPOT_MM) < 5)
+    new = np.array(sorted({tuple(i) for i in added} - {tuple(i) for i in truth}))
+    axis = int(np.argmax(np.abs(view.facing.away[::-1])))
+    assert len(set(new[:, axis])) == 1
+
+
+def test_erasing_in_a_view_takes_voxels_away(measured: OrgansPanel, qtbot: QtBot) -> None:
+    count = voxels_in(measured)
+    measured.views.look_at(SPOT_MM)
+    measured.views.tools["erase"].click()
+    drag(qtbot, measured.views.views["axial"], SPOT_MM, SPOT_MM + [2.0, 0, 0])
+    assert voxels_in(measured) < count
+
+
+def test_a_locked_organ_is_painted_by_no_brush(measured: OrgansPanel, qtbot: QtBot) -> None:
+    parts = measured.contents
+    parts.name.setCurrentText("spleen")
+    parts.add_button.click()
+    assert draft(measured).names == {1: "tumour", 2: "spleen"}
+    parts.table.choose(1)
+    parts.lock_button.click()
+    assert parts.lock_button.text() == "Open lock"
+    count = voxels_in(measured)
+    paint(measured, SPOT_MM, label=2)
+    assert voxels_in(measured) == count
+    assert "left as they were" in parts.said.text()
+    measured.views.look_at(SPOT_MM)
+    measured.views.tools["erase"].click()
+    drag(qtbot, measured.views.views["axial"], SPOT_MM, SPOT_MM + [2.0, 0, 0])
+    assert voxels_in(measured) == count
+
+
+def test_an_approval_needs_a_name_and_makes_the_step_done(measured: OrgansPanel) -> None:
+    parts = measured.contents
+    parts.approve_button.click()
+    assert "needs a name" in parts.said.text()
+    parts.by.setText("A. Reader")
+    parts.approve_button.click()
+    assert draft(measured).approved[1].by == "A. Reader"
+    assert "approved by A. Reader" in parts.details.text()
+    assert measured.steps.state_of("Organs").endswith("done")
+    assert not parts.delete_button.isEnabled()
+
+
+def test_an_organ_is_renamed_in_the_list_and_a_taken_name_refused(measured: OrgansPanel) -> None:
+    parts = measured.contents
+    parts.table.item(0, 0).setText("flank")
+    assert draft(measured).names == {1: "flank"}
+    parts.name.setCurrentText("flank")
+    parts.add_button.click()
+    assert "already" in parts.said.text()
+    measured.undo.click()
+    assert parts.table.item(0, 0).text() == "tumour"
+
+
+def test_a_label_nobody_has_named_becomes_an_organ_when_it_is_painted(measured: OrgansPanel) -> None:
+    paint(measured, SPOT_MM + [0, 0, 8.0], label=4)
+    assert draft(measured).names == {1: "tumour", 4: "organ 4"}
+
+
+def test_the_threshold_slider_moves_total_and_outline(measured: OrgansPanel) -> None:
+    parts, part = measured.contents, measured.contents.signal_part
+    parts.signal.setChecked(True)
+    mpi = measured.measuring.scene.scene.mpi
+    # The noise rule to begin with.
+    assert measured.signal.threshold == pytest.approx(10.0, rel=0.3)
+    part.slider.setValue(800)
+    threshold = measured.signal.threshold
+    above = np.asarray(mpi.voxels)[np.asarray(mpi.voxels) > threshold]
+    total = float(above.sum(dtype=np.float64)) * mpi.grid.voxel_volume_mm3
+    shown = part.said.text().replace(",", "")
+    assert f"{float(f'{total:.3g}'):.0f}" in shown
+    assert measured.views.look.threshold == threshold
+    view = measured.views.views["axial"]
+    measured.views.look_at(SPOT_MM)
+    picture = view.grab().toImage()
+    inks = {picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(0, picture.height(), 2)}
+    assert "#ff3cff" in inks
+    parts.signal.setChecked(False)
+    assert measured.views.look.threshold is None
+
+
+def test_the_chosen_organ_takes_all_above_the_threshold(measured: OrgansPanel, qtbot: QtBot) -> None:
+    parts = measured.contents
+    parts.name.setCurrentText("signal")
+    parts.add_button.click()
+    assert measured.drawing.chosen == 2
+    parts.table.choose(1)
+    parts.signal.setChecked(True)
+    measured.signal.move(150.0)
+    count = voxels_in(measured)
+    parts.table.choose(2)
+    parts.signal_part.take_button.click()
+    settled(measured, qtbot)
+    assert voxels_in(measured, 2) > 10
+    assert voxels_in(measured) == count - voxels_in(measured, 2)
+
+
+def test_all_rules_stand_side_by_side(measured: OrgansPanel, qtbot: QtBot) -> None:
+    measured.contents.signal.setChecked(True)
+    measured.contents.signal_part.compare_button.click()
+    compared = measured.contents.signal_part.compared
+    qtbot.waitUntil(lambda: not compared.isHidden(), timeout=20_000)
+    for rule in ("Multiple of the noise", "Fraction of the maximum", "K-means++", "Otsu", "of tumour", "mm³"):
+        assert rule in compared.text()
+
+
+def test_a_click_grows_the_chosen_organ(measured: OrgansPanel, qtbot: QtBot) -> None:
+    measured.contents.delete_button.click()
+    measured.contents.name.setCurrentText("tumour")
+    measured.contents.add_button.click()
+    assert voxels_in(measured) == 0
+    view = measured.views.views["axial"]
+    measured.views.look_at(SPOT_MM)
+    measured.views.tools["grow"].click()
+    x, y = view.pane.pixel_at(SPOT_MM)
+    qtbot.mouseClick(view, Qt.MouseButton.LeftButton, pos=QPoint(round(x), round(y)))
+    settled(measured, qtbot)
+    # Half of the height of a Gaussian exp(-(r / 1.8 mm)^2) lies at 1.5 mm.
+    assert voxels_in(measured) == pytest.approx(4 / 3 * np.pi * 1.5**3, rel=0.5)
+    assert "above" in measured.contents.said.text()
+
+
+def test_what_the_panel_shows_is_what_a_run_of_the_study_writes(
+    panel: OrgansPanel, tmp_path: Path, qtbot: QtBot
+) -> None:
+    study_file = write_tiny_study(tmp_path)
+    panel.session.open_study(load_study(study_file))
+    panel.session.look_at("m01", 0)
+    qtbot.waitUntil(lambda: draft(panel) is not None, timeout=20_000)
+    parts = panel.contents
+    parts.run_button.click()
+    settled(panel, qtbot)
+    # A correction, an organ of its own, and an approval.
+    paint(panel, SPOT_MM + [5.0, 0, 0], size=5)
+    parts.name.setCurrentText("flank")
+    parts.add_button.click()
+    paint(panel, SPOT_MM - [0, 6.0, 0], size=7, label=2)
+    parts.table.choose(1)
+    parts.by.setText("A. Reader")
+    parts.approve_button.click()
+    settled(panel, qtbot)
+    shown = {organ: cells(panel, organ) for organ in ("tumour", "flank")}
+    parts.use_button.click()
+    qtbot.waitUntil(lambda: not parts.write_button.isHidden(), timeout=20_000)
+    assert {organ: cells(panel, organ) for organ in ("tumour", "flank")} == shown
+    parts.write_button.click()
+    assert "now says so" in parts.said.text()
+    study = load_study(study_file)
+    assert study.subjects == panel.session.state.study.subjects
+    run_study(study, tmp_path / "results")
+    with (tmp_path / "results" / "measurements.csv").open(newline="") as table:
+        rows = {row["organ"]: row for row in csv.DictReader(table) if row["day"] == "0"}
+    ours = {row.organ: row for row in panel.measuring.measured.rows.measurements}
+    for organ in ("tumour", "flank"):
+        for key in ("organ_volume_mm3", "signal_total", "signal_total_sd", "cells", "cells_low", "cells_high"):
+            assert float(rows[organ][key]) == pytest.approx(getattr(ours[organ], key), rel=1e-8)
+        assert rows[organ]["flag"] == ours[organ].flag
+    # Undo: the study is as it was, its numbers are there at once.
+    panel.undo.click()
+    assert panel.session.state.study.subjects != study.subjects
+    assert cells(panel) == shown["tumour"]
+
+
+def test_painted_organs_come_back_with_the_study(measured: OrgansPanel, tmp_path: Path, qtbot: QtBot) -> None:
+    study_file = write_tiny_study(tmp_path)
+    session = measured.session
+    session.open_study(load_study(study_file))
+    session.look_at("m01", 0)
+    qtbot.waitUntil(lambda: draft(measured) is not None, timeout=20_000)
+    scene = organ_scene(session.state.study, *session.state.in_view, unwatched())
+    before = draft(measured)
+    changed = painted(before, np.array([0, 1, 2]), np.array([1, 1, 1], np.uint8))
+    used = use_in_study(scene, with_approval(changed, 1, "A. Reader", NOW, voxels_of(changed)))
+    write_in_study_file(used)
+    again = organs_of_file(load_study(study_file), *scene_of(load_study(study_file)))
+    assert again.edits.voxel.tolist() == [0, 1, 2]
+    assert again.approved[1].by == "A. Reader"
+    assert again.is_of_study
+    # Painted over since: the approval no longer stands.
+    more = use_in_study(used.scene, painted(used.draft, np.array([9]), np.array([1], np.uint8)))
+    assert "m01_day0_edits_2.nii.gz" in more.in_words()
+    write_in_study_file(more)
+    assert organs_of_file(load_study(study_file), *scene_of(load_study(study_file))).approved == {}
