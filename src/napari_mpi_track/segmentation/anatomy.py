@@ -1,6 +1,6 @@
 """The animal in a scan of its anatomy: the body without its bed, the skeleton, the lungs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,20 +9,12 @@ from scipy import ndimage
 
 from napari_mpi_track.errors import GridMismatchError, MeasurementError
 from napari_mpi_track.imaging import foreground
-from napari_mpi_track.imaging.foreground import (
-    between_blocks,
-    block_average,
-    block_grid,
-    block_steps,
-    is_in_hounsfield_units,
-)
-from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.foreground import is_in_hounsfield_units
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.volume import Modality, Volume
+from napari_mpi_track.segmentation.blocks import Blocks, Mask, filled, grown, largest
 
-# Outlines are found on blocks of voxels and drawn between them.
-_MOST_VOXELS = 1_500_000
-_AIR_HU, _AIR_BELOW_HU, _GAS_BELOW_HU = -1000.0, -300.0, -930.0
+_AIR_HU, _AIR_BELOW_HU = -1000.0, -300.0
 _SOFT_HU = (-150.0, 150.0)
 _SURELY_BONE_HU = 350.0
 # A bed is thinner than half of what is thinnest in the middle of an animal.
@@ -30,13 +22,10 @@ _CORE_OF_DEPTH = 0.25
 # A line along the bed is nearly all bed; one along the animal passes limbs only here and there.
 _BED_OF_LINE, _LEAST_LINE = 0.7, 0.3
 _MOST_LIMB, _MOST_DENSE = 0.1, 0.5
-_LEAST_ENCLOSED = 0.6
 # The windpipe is thinner than this part of a lung's radius, and gas in the gut smaller than this part of a lung.
 _OPENED_OF_LUNG = 0.15
-_LEAST_LUNG = 0.2
+_LEAST_LUNG, _MOST_GAS = 0.2, 0.5
 _SHADING_ROUNDS = 3
-
-Mask = NDArray[np.bool_]
 
 
 def find_body(volume: Volume) -> OrganLabels:
@@ -95,8 +84,8 @@ def find_lungs(volume: Volume) -> OrganLabels:
             file=volume.file,
             remedy="give the unit (--unit HU), or draw them by seeds",
         )
-    coarse = _Blocks.of(volume)
-    body = _ct_body(coarse)
+    coarse = Blocks.of(volume)
+    body = body_within(coarse.tissue(), coarse)
     lungs = _lungs(coarse, body)
     if not lungs.any():
         raise MeasurementError("no lungs were found in the scan", file=volume.file, remedy="draw them by seeds")
@@ -119,31 +108,6 @@ def without_bed(volume: Volume, body: OrganLabels) -> Volume:
     return replace(volume, voxels=np.where(body.voxels > 0, volume.voxels, np.asarray(air, kind)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Blocks:
-    """Block averages of a scan: ``grey``, float32, on ``grid``; ``threshold`` parts air from tissue."""
-
-    volume: Volume
-    grey: NDArray[np.float32]
-    steps: tuple[int, int, int]
-    grid: Grid
-    threshold: float
-
-    @classmethod
-    def of(cls, volume: Volume) -> "_Blocks":
-        steps = block_steps(volume.grid, _MOST_VOXELS)
-        grey = block_average(foreground.finite_voxels(volume), steps)
-        return cls(volume, grey, steps, block_grid(volume.grid, steps), foreground.body_threshold(volume, grey))
-
-    @property
-    def spacing(self) -> NDArray[np.float64]:
-        return self.grid.spacing_mm
-
-    def on_all_voxels(self, values: NDArray[np.float32], threshold: float) -> Mask:
-        """Return where ``values`` of blocks, drawn linearly between their middles, are above ``threshold``."""
-        return np.asarray(between_blocks(values, self.steps, self.volume.grid.shape) > threshold)
-
-
 def _labelled(mask: Mask, volume: Volume, name: str) -> OrganLabels:
     return OrganLabels(mask.astype(np.uint8), volume.grid, {1: name}, file=volume.file)
 
@@ -161,14 +125,18 @@ def _require_ct(volume: Volume, organ: str) -> None:
 def _body(volume: Volume) -> Mask:
     if volume.modality in (Modality.MPI, Modality.PET, Modality.SPECT):
         return foreground.find_body(volume)
-    coarse = _Blocks.of(volume)
+    coarse = Blocks.of(volume)
     if not (volume.modality is Modality.CT or is_in_hounsfield_units(volume)):
         body, grey = _mr_body(coarse)
         outline = float(np.median(grey[body])) / 2
         return coarse.on_all_voxels(_inside_out(grey, body, 0.0, 2 * outline), outline)
-    body = _ct_body(coarse)
+    return outlined(body_within(coarse.tissue(), coarse), coarse)
+
+
+def outlined(body: Mask, coarse: Blocks) -> Mask:
+    """Return a body known on blocks on all voxels of its scan: its edge half way between air and its own tissue."""
     tissue = float(np.median(coarse.grey[body & (coarse.grey > coarse.threshold)]))
-    air = _AIR_HU if is_in_hounsfield_units(volume) else float(np.min(coarse.grey))
+    air = _AIR_HU if is_in_hounsfield_units(coarse.volume) else float(np.min(coarse.grey))
     return coarse.on_all_voxels(_inside_out(coarse.grey, body, air, tissue), (air + tissue) / 2)
 
 
@@ -181,39 +149,15 @@ def _inside_out(grey: NDArray[np.float32], body: Mask, air: float, tissue: float
     return np.where(deep, np.float32(tissue), values).astype(np.float32)
 
 
-def _ct_body(coarse: _Blocks) -> Mask:
-    solid = coarse.grey > coarse.threshold
-    if not solid.any():
-        raise MeasurementError(
-            "no body was found in the scan", file=coarse.volume.file, remedy="give a mask of the body"
-        )
-    tissue = solid | _enclosed_lung(coarse, solid)
+def body_within(tissue: Mask, coarse: Blocks) -> Mask:
+    """Return the animal in ``tissue`` (shape of the blocks): without its bed and what hangs on it, insides filled."""
     depth = ndimage.distance_transform_edt(np.pad(tissue, 1, mode="edge"), coarse.spacing)[1:-1, 1:-1, 1:-1]
     radius = max(_CORE_OF_DEPTH * float(depth.max()), 1.01 * float(coarse.spacing.min()))
     inner = depth > radius
-    core = _largest(_grown(inner, radius, coarse.spacing) & tissue)
+    core = largest(grown(inner, radius, coarse.spacing) & tissue)
     bed = _bed(tissue & ~core, core) & ~inner
     core &= ~bed
     return filled(core | _limbs(tissue & ~core & ~bed, core, coarse))
-
-
-def _enclosed_lung(coarse: _Blocks, solid: Mask) -> Mask:
-    """Return what is thinner than tissue, thicker than air, and lies within tissue; foam of a bed lies in air."""
-    if not is_in_hounsfield_units(coarse.volume):
-        return np.zeros_like(solid)
-    thin = ~solid & (coarse.grey > _GAS_BELOW_HU)
-    thin = np.asarray(ndimage.binary_opening(thin))
-    pieces, count = ndimage.label(thin)
-    if not count:
-        return thin
-    around = ndimage.grey_dilation(pieces, size=(3, 3, 3))
-    around[thin] = 0
-    rim = around > 0
-    sizes = np.bincount(around[rim], minlength=count + 1)
-    walls = np.bincount(around[rim & solid], minlength=count + 1)
-    enclosed = walls > _LEAST_ENCLOSED * np.maximum(sizes, 1)
-    enclosed[0] = False
-    return np.asarray(enclosed[pieces])
 
 
 def _bed(hanging: Mask, core: Mask) -> Mask:
@@ -229,7 +173,7 @@ def _bed(hanging: Mask, core: Mask) -> Mask:
     return bed
 
 
-def _limbs(hanging: Mask, core: Mask, coarse: _Blocks) -> Mask:
+def _limbs(hanging: Mask, core: Mask, coarse: Blocks) -> Mask:
     """Return the small pieces that touch the core and are not as dense as bone throughout."""
     pieces, count = ndimage.label(hanging)
     if not count:
@@ -244,14 +188,14 @@ def _limbs(hanging: Mask, core: Mask, coarse: _Blocks) -> Mask:
     return np.asarray(kept[pieces])
 
 
-def _mr_body(coarse: _Blocks) -> tuple[Mask, NDArray[np.float32]]:
+def _mr_body(coarse: Blocks) -> tuple[Mask, NDArray[np.float32]]:
     """Return the body, and the grey values without the shading of the coil."""
     grey = coarse.grey - np.float32(np.min(coarse.grey))
-    body = filled(_largest(coarse.grey > coarse.threshold))
+    body = filled(largest(coarse.grey > coarse.threshold))
     for _ in range(_SHADING_ROUNDS):
         grey = grey / _shading(grey, body)
         threshold = foreground.otsu_threshold(np.sqrt(np.minimum(grey, np.percentile(grey, 99.5)))) ** 2
-        body = filled(_largest(grey > threshold))
+        body = filled(largest(grey > threshold))
     return body, grey
 
 
@@ -283,52 +227,26 @@ def _bone_threshold(values: NDArray[Any], in_hounsfield_units: bool) -> float:
     return float(np.median(soft) + np.percentile(dense, 75)) / 2
 
 
-def _lungs(coarse: _Blocks, body: Mask) -> Mask:
+def _lungs(coarse: Blocks, body: Mask) -> Mask:
     depth = ndimage.binary_erosion(body, iterations=2)
     thin = depth & (coarse.grey < _AIR_BELOW_HU)
-    largest = _largest(thin)
-    if not largest.any():
-        return largest
-    volume_mm3 = np.count_nonzero(largest) * coarse.grid.voxel_volume_mm3
+    most = largest(thin)
+    if not most.any():
+        return most
+    volume_mm3 = np.count_nonzero(most) * coarse.grid.voxel_volume_mm3
     radius = _OPENED_OF_LUNG * (volume_mm3 * 3 / (4 * np.pi)) ** (1 / 3)
     inner = ndimage.distance_transform_edt(thin, coarse.spacing) > radius
     pieces, count = ndimage.label(inner)
     if not count:
-        return largest
+        return most
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     mean = ndimage.mean(coarse.grey, pieces, np.arange(count + 1))
+    gas = ndimage.mean(coarse.gas(), pieces, np.arange(count + 1))
     first = int(np.argmax(sizes))
-    kept = (sizes > _LEAST_LUNG * sizes[first]) & (mean > _GAS_BELOW_HU) & (np.abs(mean - mean[first]) < 150)
+    kept = (sizes > _LEAST_LUNG * sizes[first]) & (gas < _MOST_GAS) & (np.abs(mean - mean[first]) < 150)
     kept[0] = False
-    return np.asarray(_grown(kept[pieces], 2 * radius, coarse.spacing) & thin)
-
-
-def filled(mask: Mask) -> Mask:
-    """Return the mask with all that it encloses; where the scan cuts the body, its outline there encloses too."""
-    closed = np.pad(mask, 1)
-    for axis in range(3):
-        for end, inner in ((0, 1), (-1, -2)):
-            face = np.take(closed, inner, axis)
-            at = tuple(end if a == axis else slice(None) for a in range(3))
-            closed[at] = ndimage.binary_fill_holes(face)
-    outside, _ = ndimage.label(~np.pad(closed, 1))
-    return np.asarray(outside[2:-2, 2:-2, 2:-2] != outside[0, 0, 0])
-
-
-def _grown(mask: Mask, radius_mm: float, spacing: NDArray[np.float64]) -> Mask:
-    if not mask.any():
-        return mask
-    return np.asarray(ndimage.distance_transform_edt(~mask, spacing) <= radius_mm)
-
-
-def _largest(mask: Mask) -> Mask:
-    pieces, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
-    return np.asarray(pieces == int(np.argmax(sizes)))
+    return np.asarray(grown(kept[pieces], 2 * radius, coarse.spacing) & thin)
 
 
 def _without_crumbs(mask: Mask, least_voxels: int) -> Mask:

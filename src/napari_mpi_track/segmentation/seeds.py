@@ -185,7 +185,7 @@ def _how_usual(grey: NDArray[np.float32], seeds: NDArray[np.bool_]) -> NDArray[n
     """Return how usual every voxel's grey value (0 to 1) is among those of these seeds, density, shape as ``grey``."""
     counts = np.bincount((grey[seeds] * (_GREY_LEVELS - 1)).astype(int), minlength=_GREY_LEVELS).astype(float)
     density = ndimage.gaussian_filter1d(counts / counts.sum(), _GREY_BLUR, mode="nearest") + _LEAST_USUAL
-    return np.asarray(density, dtype=np.float32)[(grey * (_GREY_LEVELS - 1)).astype(int)]
+    return np.take(density.astype(np.float32), (grey * (_GREY_LEVELS - 1)).astype(int))
 
 
 def _blocks_of_seeds(markers: NDArray[np.uint16], steps: tuple[int, int, int]) -> NDArray[np.uint16]:
