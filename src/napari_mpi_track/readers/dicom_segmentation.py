@@ -14,12 +14,13 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
-from napari_mpi_track.errors import UnreadableScanError
+from napari_mpi_track.errors import MpiTrackError, UnreadableScanError
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import Colour
+from napari_mpi_track.readers.damage import within_reason
 from napari_mpi_track.readers.dicom_facts import number, numbers, text
 from napari_mpi_track.readers.organ_layers import OrganLayer
 
@@ -46,11 +47,11 @@ class _Frames:
 
 def is_segmentation(path: Path) -> bool:
     """Return whether a DICOM file is a segmentation; false for what cannot be read."""
+
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
-    except (InvalidDicomError, OSError, ValueError):
+        header = _header_of(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
+    except MpiTrackError:
         return False
-    # Its bytes, since pydicom warns of a class that is no UID.
     return text(header, 0x00080016) in SEGMENTATION_CLASSES
 
 
@@ -90,11 +91,19 @@ def read_layers(path: Path) -> tuple[list[OrganLayer], Grid, tuple[str, ...]]:
     return layers, grid, warnings
 
 
+def _header_of(path: Path, **options: Any) -> Dataset:
+    def read() -> Dataset:
+        try:
+            return pydicom.dcmread(path, **options)
+        except (InvalidDicomError, BytesLengthException) as fault:
+            # Neither is of a kind that Python has.
+            raise ValueError(str(fault)) from fault
+
+    return within_reason(read, path, "DICOM")
+
+
 def _parsed(path: Path) -> Dataset:
-    try:
-        header = pydicom.dcmread(path)
-    except (InvalidDicomError, OSError, ValueError, EOFError) as fault:
-        raise UnreadableScanError(f"the file cannot be read as DICOM: {fault}", file=path) from fault
+    header = _header_of(path)
     if str(header.get("SOPClassUID", "")) not in SEGMENTATION_CLASSES:
         name = UID(str(header.get("SOPClassUID", ""))).name
         raise UnreadableScanError(f"a DICOM segmentation was needed, this is: {name}", file=path)
