@@ -9,6 +9,7 @@ from napari_mpi_track import __version__
 from napari_mpi_track.cli import (
     alignment,
     curves,
+    deidentify,
     evidence,
     organs,
     point_spread,
@@ -79,6 +80,7 @@ for _command in (
     studies.run,
     studies.sample,
     studies.open_,
+    deidentify.deidentify,
 ):
     app.command(
         name=_command.__name__.rstrip("_").replace("_", "-"),
