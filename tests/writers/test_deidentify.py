@@ -164,6 +164,14 @@ def test_a_key_gives_the_same_codes_and_dates_again(tmp_path: Path) -> None:
     assert first[2:] == second[2:]
 
 
+def test_copies_of_one_object_are_kept_apart(tmp_path: Path) -> None:
+    (file, *_) = write_series(tmp_path / "in/a", voxels(), GRID, **PET)
+    (tmp_path / "in/b").mkdir()
+    (tmp_path / "in/b/copy.dcm").write_bytes(file.read_bytes())
+    run(["deidentify", str(tmp_path / "in"), str(tmp_path / "out")])
+    assert len(list((tmp_path / "out").rglob("*.dcm"))) == 4
+
+
 def test_one_file_may_be_given_its_new_name(tmp_path: Path) -> None:
     (file, *_) = write_series(tmp_path / "in", voxels(), GRID, **PET)
     (tmp_path / "organs.csv").write_text("label,name\n1,liver\n")

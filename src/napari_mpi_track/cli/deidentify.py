@@ -1,5 +1,6 @@
 """The command deidentify: DICOM and tables without identity."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,7 @@ def deidentify(
         for subject in subjects_in(table):
             identities.code_of(subject)
     left: list[str] = []
+    copies: Counter[Path] = Counter()
     written = 0
     for file in files:
         if file in tables:
@@ -56,7 +58,11 @@ def deidentify(
         identities.code_of(subject_of(dataset))
         try:
             clean = deidentified(dataset, identities, file)
-            write_dicom(clean, out if is_renamed else place_of(clean, out), overwrite=overwrite)
+            place = out if is_renamed else place_of(clean, out)
+            copies[place] += 1
+            # Copies of one object, in other encodings or folders, are kept apart.
+            place = place if copies[place] == 1 else place.with_stem(f"{place.stem}_{copies[place]}")
+            write_dicom(clean, place, overwrite=overwrite)
             written += 1
         except OutputError as fault:
             if not fault.remedy.startswith(("leave it out", "convert it")):
@@ -64,8 +70,8 @@ def deidentify(
             left.append(str(fault))
     known = [name for name in identities.codes if any(letter.isalpha() for letter in name)]
     for file, table in tables.items():
-        place = file.relative_to(source).parent if source.is_dir() else Path()
-        parts = [hidden_in(part, known, identities) for part in (*place.parts, file.name)]
+        above = file.relative_to(source).parts if source.is_dir() else (file.name,)
+        parts = [hidden_in(part, known, identities) for part in above]
         with whole_file(out if is_renamed else out.joinpath(*parts), overwrite) as temporary:
             temporary.write_text(deidentified_table(table, identities), encoding="utf-8")
         written += 1

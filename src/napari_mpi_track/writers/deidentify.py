@@ -131,6 +131,12 @@ def write_dicom(clean: Dataset, path: Path, *, overwrite: bool = False) -> None:
 def _require_clean_pixels(dataset: Dataset, path: Path) -> None:
     if "PixelData" not in dataset and "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
         raise OutputError("no image: reports and plans hold free text", file=path, remedy="leave it out")
+    if not dataset.get("SOPInstanceUID") or not dataset.file_meta.get("TransferSyntaxUID"):
+        raise OutputError(
+            "the object does not say which it is, or how it is encoded",
+            file=path,
+            remedy="leave it out, or export it again",
+        )
     if str(dataset.get("BurnedInAnnotation", "")).upper() == "YES":
         raise OutputError("the picture itself shows text (BurnedInAnnotation)", file=path, remedy="leave it out")
     kinds = [str(kind).upper() for kind in dataset.get("ImageType") or ()]
