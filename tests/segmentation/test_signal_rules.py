@@ -81,6 +81,19 @@ def test_classes_have_the_least_scatter_of_all_that_are_possible(classes):
     np.testing.assert_array_equal(found.counts, [part.size for part in parts])
 
 
+def test_no_class_runs_empty_whatever_the_seed():
+    # Cubes of three intensities in noise: five classes, some of whose means lie where no voxel does.
+    rng = np.random.default_rng(4)
+    voxels = rng.normal(0, 1, (16, 18, 20))
+    for at, peak in ((1, 60.0), (6, 61.0), (11, 190.0)):
+        voxels[at : at + 4, 3:7, 3:7] += peak
+    for seed in range(25):
+        found = intensity_classes(scan(voxels), 5, seed)
+        assert np.all(found.counts > 0)
+        assert np.all(np.diff(found.centres) > 0)
+    assert found.scatter < 2 * voxels.size
+
+
 def test_one_seed_gives_one_answer_and_classes_survive_a_worker():
     volume = noisy()
     first, second = (intensity_classes(volume, 5, seed=7) for _ in range(2))
