@@ -359,7 +359,7 @@ def measure_scan(
         local,
         parts.others,
         {} if compared is None else compared.organs,
-        doubts,
+        (*parts.doubts, *doubts),
     )
 
 

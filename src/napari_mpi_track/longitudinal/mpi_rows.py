@@ -47,7 +47,7 @@ def measure_day(study: Study, mpi: Volume, scene: Scene) -> MeasuredScan:
     return measure_scan(
         mpi,
         estimate_noise(mpi),
-        scene.mpi_organs,
+        scene.organs,
         scene.mpi_from_organs,
         markers=scene.mpi_fiducials,
         anatomy=scene.anatomy,

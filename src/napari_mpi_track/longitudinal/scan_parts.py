@@ -20,6 +20,7 @@ from napari_mpi_track.quantification.occupancy import (
     OrganOccupancy,
     measure_occupancy,
 )
+from napari_mpi_track.quantification.shadows import share_shadows
 from napari_mpi_track.registration.alignment import Alignment
 from napari_mpi_track.registration.view import on_plane, organs_seen_by, thinned
 
@@ -60,12 +61,15 @@ class ScanParts:
         Organs that no voxel of the scan touches.
     others
         The parts that belong to other animals.
+    doubts
+        What a reader of the totals should know, one sentence each.
     """
 
     occupancy: Occupancy
     vials: Mapping[str, OrganOccupancy]
     beyond: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def is_marker(name: str) -> bool:
@@ -88,11 +92,17 @@ def parts_of_scan(
 
     An organ keeps what it has before a marker, before another animal, before the rest of the body.
     """
-    occupancy, beyond = _organs(scan, organs, scan_from_organs)
     vials: dict[str, OrganOccupancy] = {}
+    doubts: list[str] = []
+    if scan.is_projection and organs is not None and organs.grid.shape[0] > 1:
+        shadows = share_shadows(organs, scan, None if scan_from_organs is None else scan_from_organs.moving_from_fixed)
+        occupancy, beyond = _seen(shadows.occupancy)
+        vials, doubts = dict(shadows.lengths), shadows.doubts()
+    else:
+        occupancy, beyond = _organs(scan, organs, scan_from_organs)
     if markers is not None:
         occupancy = _with_markers(scan, occupancy, markers, _marker_radius_mm(point_spread))
-        vials = dict(_with_markers(scan, Occupancy(scan.grid, {}), markers, _VIAL_RADIUS_MM).organs)
+        vials |= _with_markers(scan, Occupancy(scan.grid, {}), markers, _VIAL_RADIUS_MM).organs
     others: dict[str, OrganOccupancy] = {}
     for neighbour in neighbours:
         found = _of_neighbour(scan, neighbour, markers, point_spread)
@@ -104,7 +114,8 @@ def parts_of_scan(
     if anatomy is not None and has_depth and point_spread is not None and occupancy.organs:
         occupancy = occupancy.with_rest_of_body(_body(anatomy, scan, scan_from_anatomy))
     there = {name: part for name, part in vials.items() if name in occupancy.organs}
-    return ScanParts(occupancy, there, tuple(beyond), tuple(name for name in others if name in occupancy.organs))
+    shown = tuple(name for name in others if name in occupancy.organs)
+    return ScanParts(occupancy, there, tuple(beyond), shown, tuple(doubts))
 
 
 def _marker_radius_mm(point_spread: PointSpread | None) -> float:
@@ -121,9 +132,12 @@ def _organs(
     way = None if scan_from_organs is None else scan_from_organs.moving_from_fixed
     if scan.is_projection:
         organs = organs_seen_by(organs, scan, way)
-    whole = measure_occupancy(organs, scan.grid, way)
+    return _seen(measure_occupancy(organs, scan.grid, way))
+
+
+def _seen(whole: Occupancy) -> tuple[Occupancy, list[str]]:
     beyond = [name for name, organ in whole.organs.items() if not organ.fraction.sum()]
-    return Occupancy(scan.grid, {k: v for k, v in whole.organs.items() if k not in beyond}), beyond
+    return Occupancy(whole.grid, {k: v for k, v in whole.organs.items() if k not in beyond}), beyond
 
 
 def _of_neighbour(

@@ -77,12 +77,6 @@ class Scene:
         return _joined(self.mpi_from_anatomy, self.anatomy_from_organs)
 
     @property
-    def mpi_organs(self) -> OrganLabels | None:
-        """The organs that the MPI can be shared out between: none drawn in depth where it is a projection."""
-        is_deep = self.organs is not None and self.organs.grid.shape[0] > 1
-        return None if is_deep and self.mpi is not None and self.mpi.is_projection else self.organs
-
-    @property
     def pet_from_organs(self) -> Alignment | None:
         """The whole way from the organs to the PET; ``None`` where they share one frame."""
         return _joined(self.pet_from_anatomy, self.anatomy_from_organs)
@@ -169,12 +163,6 @@ class _SceneSetter:
             mpi_from_anatomy, fiducials = self._align_mpi(anatomy, mpi)
         elif mpi is not None:
             fiducials = self._given_points(self.timepoint.mpi_fiducials, mpi)
-        if mpi is not None and mpi.is_projection and organs is not None and organs.grid.shape[0] > 1:
-            self.failures.append(
-                f"organs drawn over {organs.grid.shape[0]} planes cannot be measured in a projection: sharing its"
-                " pixels by their lengths along the ray is not there yet, so only the whole scan is measured (organs"
-                " drawn on the projected anatomy can be)"
-            )
         pet, pet_from_anatomy = self._pet(anatomy)
         return Scene(
             mpi,

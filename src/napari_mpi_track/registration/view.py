@@ -97,14 +97,13 @@ def organs_seen_by(
     Raises
     ------
     GridMismatchError
-        If the organs are drawn over several planes: how much of each lies along a ray is not worked out.
+        If the organs are drawn over several planes: they have shadows instead (``quantification.shadows``).
     """
     if organs.grid.shape[0] > 1:
         raise GridMismatchError(
-            f"organs drawn over {organs.grid.shape[0]} planes cannot be measured in a projection: sharing its pixels "
-            "by the organs' lengths along the ray is not there yet",
+            f"organs drawn over {organs.grid.shape[0]} planes do not lie on a projection's one plane",
             file=organs.file,
-            remedy="draw them on the projected anatomy (mpi-track project)",
+            remedy="share the projection out by their shadows (share_shadows)",
         )
     way = Transform.identity() if projection_from_organs is None else projection_from_organs
     drawn = organs.grid.lps_from_index
