@@ -24,6 +24,7 @@ from napari_mpi_track.longitudinal.measurement import (
     SpillRow,
 )
 from napari_mpi_track.longitudinal.mpi_rows import mpi_rows, with_override_flag
+from napari_mpi_track.longitudinal.neighbours import with_neighbours
 from napari_mpi_track.longitudinal.pet_rows import pet_rows
 from napari_mpi_track.longitudinal.pre_injection import with_background_before
 from napari_mpi_track.longitudinal.scene import Scene, set_scene
@@ -144,6 +145,7 @@ def analyse_timepoint(
         # What the study alone says is told before its scans are read and aligned.
         overridden_differences(study, None, calibration)
     scene = set_scene(study, subject, timepoint, progress=progress, should_stop=should_stop)
+    scene = with_neighbours(study, subject, timepoint, scene, should_stop=should_stop)
     has_mpi = scene.mpi is not None or timepoint.signal is not None
     overridden = () if calibration is None or not has_mpi else overridden_differences(study, scene.mpi, calibration)
     if progress is not None:

@@ -54,6 +54,7 @@ def measure_day(study: Study, mpi: Volume, scene: Scene) -> MeasuredScan:
         scan_from_anatomy=scene.mpi_from_anatomy,
         point_spread=study.psf if study.spill_over else None,
         background=study.background,
+        neighbours=scene.neighbours,
         with_rules=study.rules == "compare",
     )
 

@@ -9,6 +9,7 @@ from napari_mpi_track.longitudinal.mpi_rows import calibration_of, counted, with
 from napari_mpi_track.longitudinal.study import Study
 from napari_mpi_track.quantification.backgrounds import PRE_INJECTION
 from napari_mpi_track.quantification.calibration import Calibration
+from napari_mpi_track.quantification.occupancy import FIDUCIALS, OUTSIDE, TOTAL
 
 _OF_COUNTING = (
     "below_detection", "above_calibration", "no_finite_interval", "no_calibration", "calibration_overridden",
@@ -30,7 +31,8 @@ def with_background_before(
     for row in rows:
         subject = study.subject(row.subject)
         is_of_baseline = subject.baseline is not None and row.day == subject.baseline.day
-        before = None if is_of_baseline else signal_before(subject, rows, row)
+        is_apart = is_of_baseline or row.organ in (FIDUCIALS, OUTSIDE)
+        before = None if is_apart else signal_before(subject, rows, row)
         if before is None or row.signal is None or row.signal_total is None:
             found.append(row)
             continue
@@ -54,7 +56,7 @@ def with_background_before(
         )
         budget.append(BudgetRow(row.subject, row.day, row.modality, row.organ, "background", before.own_sd, False))
         found.append(_read_again(net, row, calibration_of(subject, calibration), study.repeatability))
-    return found, [term for term in budget if term.organ != "total"]
+    return found, [term for term in budget if term.organ != TOTAL]
 
 
 def _read_again(

@@ -14,6 +14,7 @@ from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.longitudinal.day_organs import approvals_told, carried_onto, read_day_organs, with_edits
 from napari_mpi_track.longitudinal.measurement import AlignmentRow
+from napari_mpi_track.longitudinal.scan_parts import Neighbour
 from napari_mpi_track.longitudinal.study import ScanFile, Study, Subject, Timepoint
 from napari_mpi_track.quantification.saturation import load_saturation
 from napari_mpi_track.readers.points import read_points
@@ -54,6 +55,8 @@ class Scene:
         The fixed and the moving scan of every alignment in ``saved``, in its order.
     notes
         Facts to be read beside the numbers: who approved which organs.
+    neighbours
+        Other animals in the same MPI, see :func:`~.neighbours.with_neighbours`.
     """
 
     mpi: Volume | None
@@ -70,6 +73,7 @@ class Scene:
     failures: tuple[str, ...]
     compared: tuple[tuple[Volume, Volume], ...] = ()
     notes: tuple[str, ...] = ()
+    neighbours: tuple[Neighbour, ...] = ()
 
     @property
     def mpi_from_organs(self) -> Alignment | None:

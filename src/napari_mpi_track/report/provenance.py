@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_mpi_track import __version__
+from napari_mpi_track.longitudinal.neighbours import sharing_scan
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 
 PACKAGE = "napari-mpi-track"
@@ -114,12 +115,14 @@ def _escaped(name: str) -> str:
 def timepoint_key(study: Study, subject: Subject, timepoint: Timepoint, hashes: InputHashes) -> str:
     """Return a hash of all that one timepoint's measurements depend on: settings, files, version.
 
-    The organs may come from another day, and the baseline is every day's.
+    The organs may come from another day, and the baseline is every day's; other animals in the same scan count too.
     """
     days = [timepoint, subject.day_with_organs(timepoint.day), subject.baseline]
     settings = replace(study, name="", subjects=(), reference="injected")
     person = replace(subject, timepoints=(), scores={})
-    parts = [settings, person, [day for day in days if day is not None]]
+    parts: list[Any] = [settings, person, [day for day in days if day is not None]]
+    for other, theirs in sharing_scan(study, subject, timepoint):
+        parts.append([other.id, theirs, other.day_with_organs(theirs.day)])
     inputs = hashes.of(parts)
     # The study file's text is no input: what it says is in the settings, and a comment or another subject is not.
     inputs.pop(told_from(hashes.folder, study.file), None)
