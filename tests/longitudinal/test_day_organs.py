@@ -175,6 +175,24 @@ def test_labels_of_another_frame_of_reference_than_their_scan_are_refused(two_da
         set_scene(study, study.subjects[0], study.subjects[0].timepoint(0))
 
 
+def test_labels_without_an_organ_and_names_without_a_voxel_are_told(
+    two_days: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mpi, drawn = str(two_days / "mpi0.nii.gz"), read_organs(two_days / "organs0.nii.gz")
+    write_volume(OrganLabels(drawn.voxels * 0, drawn.grid), two_days / "none.nii.gz", overwrite=True)
+    (two_days / "names.csv").write_text("label,name\n1,liver\n7,spleen\n")
+    for file, status in (("none.nii.gz", 2), ("organs0.nii.gz", 0)):
+        with pytest.raises(SystemExit) as end:
+            main(
+                ["quantify", mpi, "--organs", str(two_days / file), "--names", str(two_days / "names.csv")]
+                + ["--out", str(two_days / "q.csv"), "--overwrite"]
+            )
+        assert end.value.code == status
+    said = capsys.readouterr().err
+    assert "the labels hold no organ: every voxel is 0" in said
+    assert "no voxel has the label of 7 'spleen'" in said
+
+
 def test_faults_of_edits_and_approvals_are_told_with_their_lines(two_days: Path) -> None:
     text = (STUDY % ("", "")).replace("        organs: organs0.nii.gz", "        organ_edits: edits3.nii.gz")
     (two_days / "study.yaml").write_text(text)

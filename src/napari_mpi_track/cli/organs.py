@@ -125,7 +125,7 @@ def quantify(
         override=override or (),
         repeatability=repeatability,
     )
-    for warning in warnings:
+    for warning in (*labels.warnings, *warnings):
         note(warning)
     typer.echo(organ_table(rows, line))
     # A single scan has no subject, group, day or modality to tell: the table starts with the organ.

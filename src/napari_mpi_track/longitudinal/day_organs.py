@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_mpi_track.errors import FrameMismatchError, MpiTrackError
+from napari_mpi_track.errors import FrameMismatchError, MeasurementError, MpiTrackError
 from napari_mpi_track.imaging.approval import is_as_approved
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.label_edits import LabelEdits
@@ -39,7 +39,19 @@ def read_day_organs(study: Study, timepoint: Timepoint, frame: str, file_frame: 
             file=timepoint.organs,
             remedy="give the segmentation of this scan; if the frames are one all the same, convert it to NIfTI",
         )
-    return with_edits(organs.in_frame(frame), timepoint.organ_edits)
+    corrected = with_edits(organs.in_frame(frame), timepoint.organ_edits)
+    require_an_organ(corrected)
+    return corrected
+
+
+def require_an_organ(organs: OrganLabels) -> None:
+    """Raise ``MeasurementError`` if no voxel of the labels is of an organ."""
+    if not organs.names:
+        raise MeasurementError(
+            "the labels hold no organ: every voxel is 0",
+            file=organs.file,
+            remedy="draw the organs, or leave the file out",
+        )
 
 
 def with_edits(organs: OrganLabels, edits: Path | None) -> OrganLabels:

@@ -10,6 +10,7 @@ from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.conditions import scan_facts
+from napari_mpi_track.longitudinal.day_organs import require_an_organ
 from napari_mpi_track.longitudinal.measured import measure_scan
 from napari_mpi_track.longitudinal.measurement import Measurement
 from napari_mpi_track.longitudinal.mpi_rows import rows_of_scan, with_override_flag
@@ -78,6 +79,7 @@ def quantify_scan(
             remedy="say 'background: pre-injection' in a study with a baseline; or give a number, robust or shell",
         )
     warnings: list[str] = []
+    require_an_organ(organs)
     scan_frame = scan.grid.frame or "scan"
     if scan_from_organs is not None:
         require_frames(scan_from_organs.moving_from_fixed, organs.grid, scan.grid)
