@@ -81,17 +81,17 @@ def test_classes_have_the_least_scatter_of_all_that_are_possible(classes):
     np.testing.assert_array_equal(found.counts, [part.size for part in parts])
 
 
-def test_no_class_runs_empty_whatever_the_seed():
-    # Cubes of three intensities in noise: five classes, some of whose means lie where no voxel does.
-    rng = np.random.default_rng(4)
-    voxels = rng.normal(0, 1, (16, 18, 20))
-    for at, peak in ((1, 60.0), (6, 61.0), (11, 190.0)):
-        voxels[at : at + 4, 3:7, 3:7] += peak
-    for seed in range(25):
-        found = intensity_classes(scan(voxels), 5, seed)
-        assert np.all(found.counts > 0)
-        assert np.all(np.diff(found.centres) > 0)
-    assert found.scatter < 2 * voxels.size
+def test_no_class_runs_empty():
+    # Found by search: from some starts, a class's mean comes to lie where no voxel is nearest to it.
+    values, counts = [3, 14, 22, 35, 37, 44, 46, 58], [7, 29, 11, 39, 29, 28, 5, 8]
+    voxels = np.repeat(np.array(values, dtype=float), counts)
+    found = intensity_classes(scan(voxels.reshape(4, 3, 13)), 5)
+    assert np.all(found.counts > 0)
+    best = min(
+        sum(part.size * part.var() for part in np.split(voxels, np.cumsum(counts)[list(borders)]))
+        for borders in combinations(range(len(values) - 1), 4)
+    )
+    assert found.scatter == pytest.approx(best, rel=1e-6)
 
 
 def test_one_seed_gives_one_answer_and_classes_survive_a_worker():
