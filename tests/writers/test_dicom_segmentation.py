@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from assertions import assert_one_line, assert_same_place
 from hypothesis import HealthCheck, given, settings
+from pydicom.data import get_testdata_file
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 from scipy.spatial.transform import Rotation
@@ -210,3 +211,18 @@ def test_a_truncated_or_emptied_segmentation_is_named(series: list[Path], tmp_pa
     dataset.save_as(path)
     with pytest.raises(UnreadableScanError, match="functional groups for 0"):
         read_organs(path)
+
+
+def test_a_liver_segmented_with_dcmqi_lies_where_its_frame_says(tmp_path: Path) -> None:
+    # pydicom keeps one frame of three, with the functional groups of all of them.
+    dataset = pydicom.dcmread(get_testdata_file("liver_1frame.dcm", download=False))
+    assert dataset.Manufacturer == "QIICR"
+    dataset.NumberOfFrames = 1
+    dataset.PerFrameFunctionalGroupsSequence = dataset.PerFrameFunctionalGroupsSequence[:1]
+    dataset.save_as(tmp_path / "liver.dcm")
+    organs = read_organs(tmp_path / "liver.dcm")
+    assert list(organs.names.values()) == [dataset.SegmentSequence[0].SegmentLabel]
+    np.testing.assert_array_equal(organs.voxels[0], dataset.pixel_array)
+    place = dataset.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient
+    np.testing.assert_allclose(organs.grid.origin_mm, [float(value) for value in place])
+    assert organs.grid.frame == dataset.FrameOfReferenceUID
