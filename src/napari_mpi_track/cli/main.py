@@ -8,6 +8,7 @@ import typer
 from napari_mpi_track import __version__
 from napari_mpi_track.cli import (
     alignment,
+    anatomy,
     curves,
     deidentify,
     evidence,
@@ -63,6 +64,10 @@ for _command in (
     alignment.apply,
     scans.project,
     segmentation.segment,
+    anatomy.segment_seeds,
+    anatomy.carry_atlas,
+    anatomy.split_animals,
+    anatomy.take_animal,
     receiver.calibrate_receiver,
     tubes.measure_tubes,
     point_spread.measure_psf,

@@ -28,7 +28,6 @@ _LIT_SD = 5.0
 _MOST_VOXELS_MPI = 400_000
 _MOST_PLACES = 20_000
 _LEAST_APART = 2.0
-_NEIGHBOUR_SIGN = ": "
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +97,7 @@ def split_animals(scan: Volume, count: int, names: Sequence[str] = ()) -> Animal
 
 
 def organs_of(organs: OrganLabels, animals: OrganLabels, name: str) -> OrganLabels:
-    """Return the organs of one animal under their own names, those of its neighbours as "NEIGHBOUR: ORGAN".
-
-    Measured together, the neighbours' organs are sources whose blur is taken off this animal's, and the other way
-    round. ``organs`` may be drawn for all animals at once: every voxel of them belongs to the nearest animal.
+    """Return the organs of one animal; ``organs`` may be drawn for all at once, each voxel is the nearest animal's.
 
     Raises
     ------
@@ -110,8 +106,49 @@ def organs_of(organs: OrganLabels, animals: OrganLabels, name: str) -> OrganLabe
     FrameMismatchError
         If organs and animals name different frames.
     """
-    if name not in animals.names.values():
-        raise MeasurementError(f"there is no animal '{name}' among {sorted(animals.names.values())}", file=animals.file)
+    flat, owner = _owned(organs, animals, name)
+    voxels = np.zeros_like(organs.voxels)
+    own = flat[owner == _label_of(animals, name)]
+    voxels.flat[own] = organs.voxels.flat[own]
+    return replace(organs, voxels=voxels)
+
+
+def organs_with_neighbours(organs: OrganLabels, animals: OrganLabels, name: str) -> OrganLabels:
+    """Return the organs of one animal under their own names, those of its neighbours as "NEIGHBOUR: ORGAN".
+
+    Measured together in one scan, the neighbours' organs are sources whose blur is taken off this animal's, and the
+    other way round. Raises as ``organs_of``.
+    """
+    flat, owner = _owned(organs, animals, name)
+    drawn = organs.voxels.ravel()[flat].astype(np.int64)
+    step = max(organs.names) + 1
+    voxels = np.zeros(organs.voxels.size, dtype=np.int64)
+    names: dict[int, str] = {}
+    for number, (value, called) in enumerate(animals.names.items(), start=1):
+        shift = 0 if called == name else step * number
+        here = owner == value
+        voxels[flat[here]] = drawn[here] + shift
+        before = "" if called == name else f"{called}: "
+        names |= {code + shift: f"{before}{organ}" for code, organ in organs.names.items()}
+    whole = voxels.reshape(organs.grid.shape).astype(np.min_scalar_type(int(voxels.max())))
+    return replace(organs, voxels=whole, names=names, colours={})
+
+
+def anatomy_of(anatomy: Volume, animals: OrganLabels, name: str) -> Volume:
+    """Return the scan with air wherever the animal ``name`` is not; ``GridMismatchError`` on another grid."""
+    return without_bed(anatomy, replace(animals, voxels=animals.mask(name).astype(np.uint8), names={1: name}))
+
+
+def _label_of(animals: OrganLabels, name: str) -> int:
+    for value, called in animals.names.items():
+        if called == name:
+            return value
+    raise MeasurementError(f"there is no animal '{name}' among {sorted(animals.names.values())}", file=animals.file)
+
+
+def _owned(organs: OrganLabels, animals: OrganLabels, name: str) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Return the flat numbers of all voxels of organs, and the label of the animal each belongs to."""
+    own = _label_of(animals, name)
     frames = organs.grid.frame, animals.grid.frame
     if None not in frames and frames[0] != frames[1]:
         raise FrameMismatchError(
@@ -121,32 +158,9 @@ def organs_of(organs: OrganLabels, animals: OrganLabels, name: str) -> OrganLabe
         )
     flat = np.flatnonzero(organs.voxels)
     owner = _owners(organs.grid.lps_from(np.stack(np.unravel_index(flat, organs.grid.shape), axis=-1)), animals)
-    drawn = organs.voxels.ravel()[flat].astype(np.int64)
-    step = max(organs.names) + 1
-    whose = {value: number for number, value in enumerate(animals.names)}
-    own = next(value for value, called in animals.names.items() if called == name)
-    voxels = np.zeros(organs.voxels.size, dtype=np.int64)
-    names: dict[int, str] = {}
-    for value, called in animals.names.items():
-        here = owner == value
-        shift = 0 if value == own else step * (1 + whose[value])
-        voxels[flat[here]] = drawn[here] + shift
-        before = "" if value == own else f"{called}{_NEIGHBOUR_SIGN}"
-        names |= {code + shift: f"{before}{organ}" for code, organ in organs.names.items()}
-    kept = voxels.reshape(organs.grid.shape)
     if not np.any(owner == own):
         raise MeasurementError(f"no organ lies in the animal '{name}'", file=organs.file, remedy="check its region")
-    return replace(organs, voxels=kept.astype(np.min_scalar_type(int(kept.max()))), names=names, colours={})
-
-
-def is_neighbour(organ: str, animals: OrganLabels) -> bool:
-    """Return whether an organ of ``organs_of`` is one of a neighbour."""
-    return any(organ.startswith(f"{name}{_NEIGHBOUR_SIGN}") for name in animals.names.values())
-
-
-def anatomy_of(anatomy: Volume, animals: OrganLabels, name: str) -> Volume:
-    """Return the scan with air wherever the animal ``name`` is not; ``GridMismatchError`` on another grid."""
-    return without_bed(anatomy, replace(animals, voxels=animals.mask(name).astype(np.uint8), names={1: name}))
+    return flat, owner
 
 
 def _called(count: int, names: Sequence[str]) -> list[str]:

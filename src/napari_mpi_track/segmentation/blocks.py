@@ -24,6 +24,7 @@ _MOST_VOXELS = 1_500_000
 # Air need not stand at -1000: a scanner may be off by 50 HU, and lungs breathed in come near it.
 _PADDING_BELOW_HU, _AIR_HU, _SURELY_GAS_HU, _GAS_ABOVE_AIR_HU = -1100.0, -1000.0, -950.0, 50.0
 _LEAST_AIR = 0.005
+_EDGE_BLOCKS = 2
 _LEAST_ENCLOSED = 0.6
 
 Mask = NDArray[np.bool_]
@@ -127,7 +128,9 @@ def _enclosed_lung(blocks: Blocks, solid: Mask) -> Mask:
     if not is_in_hounsfield_units(blocks.volume):
         return np.zeros_like(solid)
     gas = blocks.gas()
-    thin = ~solid & ~gas
+    outside = ndimage.binary_dilation(_reached(gas, (0, 1, 2)), iterations=_EDGE_BLOCKS) & ~solid
+    # The blurred edge of a body is as thin as a lung, and lies beside the air outside.
+    thin = ~solid & ~gas & ~outside
     thin = np.asarray(ndimage.binary_opening(thin))
     pieces, count = ndimage.label(thin)
     if not count:
@@ -137,7 +140,7 @@ def _enclosed_lung(blocks: Blocks, solid: Mask) -> Mask:
     rim = around > 0
     walls = np.bincount(around[rim & solid], minlength=count + 1)
     # Gas within the lungs has no way out of the scan; what a foam lies in has.
-    openings = np.bincount(around[rim & _reached(gas, (0, 1, 2))], minlength=count + 1)
+    openings = np.bincount(around[rim & outside], minlength=count + 1)
     enclosed = walls > _LEAST_ENCLOSED * np.maximum(walls + openings, 1)
     enclosed[0] = False
     return np.asarray(enclosed[pieces])

@@ -27,6 +27,9 @@ class Shape(Protocol):
     def scaled(self, factor: float) -> "Shape":
         """Return the shape of a body ``factor`` times as large."""
 
+    def moved(self, by_mm: ArrayLike) -> "Shape":
+        """Return the shape ``by_mm`` (x, y, z) further on."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ellipsoid:
@@ -63,6 +66,10 @@ class Ellipsoid:
         """Return the shape of a body ``factor`` times as large."""
         return replace(self, centre_mm=self.centre_mm * factor, semi_axes_mm=self.semi_axes_mm * factor)
 
+    def moved(self, by_mm: ArrayLike) -> Self:
+        """Return the ellipsoid ``by_mm`` (x, y, z) further on."""
+        return replace(self, centre_mm=self.centre_mm + np.asarray(by_mm))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Capsule:
@@ -93,6 +100,11 @@ class Capsule:
             self, start_mm=self.start_mm * factor, end_mm=self.end_mm * factor, radius_mm=self.radius_mm * factor
         )
 
+    def moved(self, by_mm: ArrayLike) -> Self:
+        """Return the rod ``by_mm`` (x, y, z) further on."""
+        by = np.asarray(by_mm)
+        return replace(self, start_mm=self.start_mm + by, end_mm=self.end_mm + by)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solid:
@@ -111,6 +123,11 @@ class Solid:
         """Return the solid of a body ``factor`` times as large."""
         parts = tuple(part.scaled(factor) for part in self.parts)
         return replace(self, parts=parts, without=tuple(part.scaled(factor) for part in self.without))
+
+    def moved(self, by_mm: ArrayLike) -> Self:
+        """Return the solid ``by_mm`` (x, y, z) further on."""
+        parts = tuple(part.moved(by_mm) for part in self.parts)
+        return replace(self, parts=parts, without=tuple(part.moved(by_mm) for part in self.without))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
