@@ -213,6 +213,24 @@ def test_a_point_spread_is_a_shape_with_widths_or_one_width(load, psf, shape, fw
         np.testing.assert_array_equal(found.fwhm_mm, fwhm_mm)
 
 
+def test_organs_are_measured_with_a_margin_or_as_one_where_the_study_says_so(load):
+    study = load(SMALL + "organ_rules: {tumour: margin, liver: uniform}\nmerge: [[stomach, spleen], [lungs, heart]]")
+    assert study.with_margin == ("tumour",)
+    assert study.merge == (("stomach", "spleen"), ("lungs", "heart"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("organ_rules: {tumour: rim}", "organ_rules.tumour"),
+        ("merge: [[liver]]", "merge"),
+        ("merge: [[liver, spleen], [spleen, gut]]", "'spleen' is merged twice"),
+    ],
+)
+def test_rules_and_groups_at_fault_are_told(faults, text, words):
+    assert words in faults(SMALL + text)
+
+
 PSF_JSON = '{"schema": 1, "shape": "lorentzian", "fwhm_mm": [2, 3, 4], "fwhm_sd_mm": [0.1, 0.1, 0.1]}'
 
 

@@ -156,9 +156,7 @@ def test_two_organs_the_blur_hardly_tells_apart_are_named(gaussian):
     # Two sheets of a voxel side by side in the liver, under a blur of four voxels.
     voxels = np.zeros(gaussian.grid.shape, np.uint8)
     voxels[8:13, 8:13, 8], voxels[8:13, 8:13, 9], voxels[8:13, 18:23, 8] = 1, 2, 3
-    occupancy = measure_occupancy(
-        OrganLabels(voxels, gaussian.grid, {1: "left", 2: "right", 3: "far"}), gaussian.grid
-    )
+    occupancy = measure_occupancy(OrganLabels(voxels, gaussian.grid, {1: "left", 2: "right", 3: "far"}), gaussian.grid)
     noise = Noise(1.0, 0.0, np.ones((1, 1, 1)), "made up")
     signals = measure_organs(gaussian.scan, occupancy, noise)
     spill = correct_spill_over(gaussian.scan, occupancy, signals, noise, PointSpread(PsfShape.GAUSSIAN, 4.0))
@@ -267,7 +265,8 @@ def test_organs_that_cannot_be_told_apart_are_refused_with_what_to_do(gaussian):
     organ = gaussian.occupancy.organs["liver"]
     twice = type(gaussian.occupancy)(gaussian.grid, {"liver": organ, "liver again": organ})
     signals = measure_organs(gaussian.scan, twice, WHITE)
-    with pytest.raises(MeasurementError, match=r"liver and liver again cannot be told apart.*merge: \[\[liver, liver again\]\]"):
+    said = r"liver and liver again cannot be told apart.*merge: \[\[liver, liver again\]\]"
+    with pytest.raises(MeasurementError, match=said):
         correct_spill_over(gaussian.scan, twice, signals, WHITE, PointSpread(PsfShape.GAUSSIAN, FWHM_MM))
 
 

@@ -81,6 +81,13 @@ def quantify(
             help="Relative SD of one thing scanned again (0.01); without it a scan scatters as calibration samples do.",
         ),
     ] = None,
+    merge: Annotated[
+        list[str] | None, typer.Option("--merge", help="A,B: measure these organs as one; as often as needed.")
+    ] = None,
+    margin: Annotated[
+        list[str] | None,
+        typer.Option("--margin", help="ORGAN: an isolated deposit, measured with a margin; as often as needed."),
+    ] = None,
     projection: Projection = False,
     saturation: SaturationOption = None,
     condition: Conditions = None,
@@ -121,6 +128,8 @@ def quantify(
         line,
         background=background,
         point_spread=blur if spill_over else None,
+        merge=[[name.strip() for name in group.split(",")] for group in merge or ()],
+        with_margin=margin or (),
         conditions={**stated(condition), **({} if saturation is None else {"saturation": saturation.name})},
         override=override or (),
         repeatability=repeatability,

@@ -1,6 +1,6 @@
 """One scan measured on its own grid: organs, markers and the rest of the body, with every term of their error."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.scan_parts import Neighbour, is_marker, parts_of_scan, rest_names
 from napari_mpi_track.quantification.backgrounds import SHELL, Background, scan_background, shell_backgrounds
 from napari_mpi_track.quantification.estimate import Estimate
+from napari_mpi_track.quantification.margins import require_isolated
 from napari_mpi_track.quantification.occupancy import OUTSIDE, REST_OF_BODY, TOTAL, Occupancy
 from napari_mpi_track.quantification.organ_displacement import displaced_covariance
 from napari_mpi_track.quantification.organ_signal import OrganSignals, measure_organs
@@ -25,7 +26,6 @@ from napari_mpi_track.segmentation.rule_comparison import OrganUnderRules, compa
 
 # No source is known to be lit more evenly than to a hundredth, whatever its misfit.
 _LEAST_UNEVENNESS = 0.01
-_MOST_MISFIT = 0.35
 _MOST_SPILL_IN = 0.5
 _LEAST_IN_FIELD = 0.99
 
@@ -76,6 +76,8 @@ class MeasuredScan:
         What each rule for finding signal keeps of an organ, by name, where that was asked for.
     background_doubts
         What is not sure of the backgrounds, one sentence each.
+    margins
+        Organs measured with a margin, as isolated deposits.
     """
 
     scan: Volume
@@ -92,6 +94,7 @@ class MeasuredScan:
     others: tuple[str, ...] = ()
     rules: Mapping[str, OrganUnderRules] = field(default_factory=dict)
     background_doubts: tuple[str, ...] = ()
+    margins: tuple[str, ...] = ()
 
     @property
     def organs(self) -> list[str]:
@@ -233,10 +236,12 @@ class MeasuredScan:
             flags.append("saturated")
         if self.spill is None:
             return flags
-        if abs(self.spill.spill_in[organ]) > _MOST_SPILL_IN:
+        if abs(self.spill.spill_in[organ]) > _MOST_SPILL_IN or any(organ in pair for pair in self.spill.too_close()):
             flags.append("spill_over_dominated")
-        if self.spill.misfit[organ] > _MOST_MISFIT:
+        if self.spill.uniformity.is_uneven(organ):
             flags.append("not_uniform")
+        if self.spill.uniformity.is_psf_wrong:
+            flags.append("psf_mismatch")
         return flags
 
     def is_saturated(self, names: list[str] | None = None) -> bool:
@@ -256,6 +261,9 @@ class MeasuredScan:
             said.append(f"{missing} voxels hold no number and are taken for no signal")
         if self.noise.is_clipped:
             said.append("the scan was clipped at zero: its noise is a guess, and small signals come out too high")
+        said += [f"{name} is measured with a margin, as an isolated deposit" for name in self.margins]
+        if self.spill is not None:
+            said += _doubts_of_blur(self.spill)
         return [*said, *self.background_doubts]
 
     def alignment_error_mm(self, organ: str) -> float | None:
@@ -270,6 +278,22 @@ class MeasuredScan:
         middle = self.scan.grid.lps_from(np.average(index, axis=0, weights=part.fraction))
         in_organs, _ = self.alignment.moving_from_fixed.search_back(middle)
         return float(self.alignment.target_error_mm(in_organs[None])[0])
+
+
+def _doubts_of_blur(spill: SpillOver) -> list[str]:
+    said = [
+        f"{a} and {b} are hardly told apart at this blur: the noise of one is that of the other, "
+        f"{max(spill.inflation[a], spill.inflation[b]):.1f} times as large as if they lay apart "
+        f"(merge: [[{a}, {b}]] in a study, --merge '{a},{b}', measures them as one)"
+        for a, b in spill.too_close()
+    ]
+    if spill.uniformity.is_psf_wrong:
+        by = float(np.median([wider for wider, _ in spill.uniformity.widening.values()]))
+        said.append(
+            f"all organs look as if the blur were {100 * abs(by):.0f} % {'wider' if by > 0 else 'narrower'} than said, "
+            "or of another shape (mpi-track measure-psf measures it)"
+        )
+    return said
 
 
 def _sd(variance: Any) -> float:
@@ -289,6 +313,8 @@ def measure_scan(
     background: float | str = 0.0,
     neighbours: Sequence[Neighbour] = (),
     with_rules: bool = False,
+    merge: Sequence[Sequence[str]] = (),
+    with_margin: Collection[str] = (),
     seed: int = 0,
 ) -> MeasuredScan:
     """Return everything that can be measured of one scan.
@@ -313,13 +339,18 @@ def measure_scan(
     with_rules
         Whether every rule for finding signal is tried within each organ, and how far they lie apart counts as an error
         of its total.
+    merge
+        Groups of organs that are measured as one.
+    with_margin
+        Organs whose signal is one deposit by itself: measured with what is free round them.
     seed
         Of the alignments that are drawn for their error.
 
     Raises
     ------
     MeasurementError
-        If the background names no organ of this scan, or no voxel is free for shells.
+        If the background names no organ of this scan, or no voxel is free for shells; if an organ's margin holds
+        another lit organ, or two organs cannot be told apart.
     """
     parts = parts_of_scan(
         scan,
@@ -330,6 +361,8 @@ def measure_scan(
         scan_from_anatomy=scan_from_anatomy,
         point_spread=point_spread,
         neighbours=neighbours,
+        merge=merge,
+        with_margin=with_margin,
     )
     occupancy = parts.occupancy
     level = scan_background(scan, occupancy, noise, background)
@@ -341,7 +374,9 @@ def measure_scan(
     signals = measure_organs(scan, occupancy, noise, level.level)
     spill = None
     if point_spread is not None and occupancy.organs:
-        spill = correct_spill_over(scan, occupancy, signals, noise, point_spread, parts.vials)
+        displacement = _displacement_mm(scan_from_organs)
+        spill = correct_spill_over(scan, occupancy, signals, noise, point_spread, parts.sources, displacement)
+    require_isolated(scan, spill, parts.margins)
     aside = {*parts.others, REST_OF_BODY, *filter(is_marker, occupancy.organs)}
     organs_alone = {name: part for name, part in occupancy.organs.items() if name not in aside}
     compared = compare_rules(scan, noise, organs=organs_alone, background=level.level) if with_rules else None
@@ -360,7 +395,15 @@ def measure_scan(
         parts.others,
         {} if compared is None else compared.organs,
         (*parts.doubts, *doubts),
+        tuple(parts.margins),
     )
+
+
+def _displacement_mm(scan_from_organs: Alignment | None) -> float:
+    """Return the SD of the organs' place along one axis that the alignment's own error makes, at its centre."""
+    if scan_from_organs is None or scan_from_organs.error_covariance is None:
+        return 0.0
+    return float(scan_from_organs.target_error_mm(scan_from_organs.centre_mm[None])[0] / np.sqrt(3.0))
 
 
 def _alignment_covariance(

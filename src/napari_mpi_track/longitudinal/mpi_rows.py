@@ -56,6 +56,8 @@ def measure_day(study: Study, mpi: Volume, scene: Scene) -> MeasuredScan:
         background=study.background,
         neighbours=scene.neighbours,
         with_rules=study.rules == "compare",
+        merge=study.merge,
+        with_margin=study.with_margin,
     )
 
 

@@ -71,6 +71,8 @@ def pet_rows(study: Study, subject: Subject, timepoint: Timepoint, scene: Scene)
         anatomy=scene.anatomy,
         scan_from_anatomy=scene.pet_from_anatomy,
         point_spread=study.pet_psf if study.spill_over else None,
+        merge=study.merge,
+        with_margin=study.with_margin,
     )
     modality = str(pet.modality)
     warnings += [f"{modality}: {doubt}" for doubt in scan.doubts()]

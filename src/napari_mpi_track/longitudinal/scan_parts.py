@@ -1,7 +1,7 @@
 """What the voxels of one scan are shared out between: organs, markers, the rest of the body, other animals."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.quantification.margins import Margin, margin_mm, margin_of, merged
 from napari_mpi_track.quantification.occupancy import (
     FIDUCIALS,
     REST_OF_BODY,
@@ -63,6 +64,8 @@ class ScanParts:
         The parts that belong to other animals.
     doubts
         What a reader of the totals should know, one sentence each.
+    margins
+        Organs measured with a margin, by name.
     """
 
     occupancy: Occupancy
@@ -70,6 +73,12 @@ class ScanParts:
     beyond: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    margins: Mapping[str, Margin] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> dict[str, OrganOccupancy]:
+        """Where signal comes from, if not from all of the part it is measured in, by name."""
+        return {**self.vials, **{name: margin.deposit for name, margin in self.margins.items()}}
 
 
 def is_marker(name: str) -> bool:
@@ -87,10 +96,12 @@ def parts_of_scan(
     scan_from_anatomy: Alignment | None = None,
     point_spread: PointSpread | None = None,
     neighbours: Sequence[Neighbour] = (),
+    merge: Sequence[Sequence[str]] = (),
+    with_margin: Collection[str] = (),
 ) -> ScanParts:
     """Return how the voxels of one scan are shared out, see :func:`~.measured.measure_scan` for the parameters.
 
-    An organ keeps what it has before a marker, before another animal, before the rest of the body.
+    An organ keeps what it has before a marker, before another animal, before a margin, before the rest of the body.
     """
     vials: dict[str, OrganOccupancy] = {}
     doubts: list[str] = []
@@ -100,6 +111,8 @@ def parts_of_scan(
         vials, doubts = dict(shadows.lengths), shadows.doubts()
     else:
         occupancy, beyond = _organs(scan, organs, scan_from_organs)
+    occupancy = merged(occupancy, merge)
+    vials = {name: part for name, part in vials.items() if name in occupancy.organs}
     if markers is not None:
         occupancy = _with_markers(scan, occupancy, markers, _marker_radius_mm(point_spread))
         vials |= _with_markers(scan, Occupancy(scan.grid, {}), markers, _VIAL_RADIUS_MM).organs
@@ -109,13 +122,18 @@ def parts_of_scan(
         others |= {f"{neighbour.name}: {name}": part for name, part in found.occupancy.organs.items()}
         vials |= {f"{neighbour.name}: {name}": part for name, part in found.vials.items()}
     occupancy = _joined(occupancy, others)
+    margins = {}
+    for name in with_margin:
+        if name in occupancy.organs:
+            margins[name] = margin_of(scan, occupancy, name, margin_mm(point_spread))
+            occupancy = Occupancy(occupancy.grid, {**occupancy.organs, name: margins[name].region})
     # Seen along the ray, the body covers every organ: a projection has no rest of it to tell apart.
     has_depth = scan.grid.shape[0] > 1
     if anatomy is not None and has_depth and point_spread is not None and occupancy.organs:
         occupancy = occupancy.with_rest_of_body(_body(anatomy, scan, scan_from_anatomy))
     there = {name: part for name, part in vials.items() if name in occupancy.organs}
     shown = tuple(name for name in others if name in occupancy.organs)
-    return ScanParts(occupancy, there, tuple(beyond), shown, tuple(doubts))
+    return ScanParts(occupancy, there, tuple(beyond), shown, tuple(doubts), margins)
 
 
 def _marker_radius_mm(point_spread: PointSpread | None) -> float:

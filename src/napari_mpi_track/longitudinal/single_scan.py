@@ -1,6 +1,6 @@
 """One scan and its organs measured on their own, without a study."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from napari_mpi_track.quantification.calibration import (
     require_match,
     require_needed,
 )
+from napari_mpi_track.quantification.margins import merged_name
 from napari_mpi_track.registration.alignment import Alignment
 from napari_mpi_track.registration.resample import require_frames
 
@@ -33,6 +34,8 @@ def quantify_scan(
     *,
     background: float | str = 0.0,
     point_spread: PointSpread | None = None,
+    merge: Sequence[Sequence[str]] = (),
+    with_margin: Collection[str] = (),
     conditions: Mapping[str, Any] | None = None,
     override: Collection[str] = (),
     repeatability: float | None = None,
@@ -52,6 +55,10 @@ def quantify_scan(
         an organ whose mean it is. ``shell``: the level round each organ, off that organ's total alone.
     point_spread
         The blur to undo between organs; ``None`` leaves it.
+    merge
+        Groups of organs to be measured as one, "a + b".
+    with_margin
+        Organs whose signal is an isolated deposit, to be measured with a margin.
     conditions
         What the scan does not state of itself (scan_mode, cell_type ...): compared with the calibration.
     override
@@ -66,7 +73,8 @@ def quantify_scan(
     CalibrationError
         If there is nothing to override.
     MeasurementError
-        If the background names no organ of this scan, or is of a scan that is not there.
+        If there is no organ to be merged or given a margin; if the background names no organ of this scan, or is of
+        a scan that is not there.
     FrameMismatchError
         If scan and organs name different frames and no way joins them.
     GridMismatchError
@@ -78,6 +86,7 @@ def quantify_scan(
             file=scan.file,
             remedy="say 'background: pre-injection' in a study with a baseline; or give a number, robust or shell",
         )
+    _require_organs(organs, merge, with_margin)
     warnings: list[str] = []
     require_an_organ(organs)
     scan_frame = scan.grid.frame or "scan"
@@ -110,11 +119,24 @@ def quantify_scan(
         scan_from_organs,
         point_spread=point_spread,
         background=_number_or_name(background),
+        merge=merge,
+        with_margin=with_margin,
     )
     warnings += measured.doubts()
     metric = "total" if calibration is None or calibration.metric is None else calibration.metric
     rows, _ = rows_of_scan(Measurement("", "", 0.0, "", ""), measured, calibration, metric, repeatability=repeatability)
     return (with_override_flag(rows) if overridden else rows), warnings
+
+
+def _require_organs(organs: OrganLabels, merge: Sequence[Sequence[str]], with_margin: Collection[str]) -> None:
+    there = {*organs.names.values(), *(merged_name(group) for group in merge)}
+    for name in (*(name for group in merge for name in group), *with_margin):
+        if name not in there:
+            raise MeasurementError(
+                f"there is no organ '{name}' to be merged or measured with a margin",
+                file=organs.file,
+                remedy=f"name one of {', '.join(sorted(organs.names.values()))}",
+            )
 
 
 def _number_or_name(background: float | str) -> float | str:

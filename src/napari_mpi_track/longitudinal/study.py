@@ -12,6 +12,7 @@ from napari_mpi_track.imaging.volume import Modality
 
 SignalMetric = Literal["total", "maximum"]
 BetweenDays = Literal["rigid", "affine", "bspline"]
+OrganRule = Literal["uniform", "margin"]
 DecayReference = Literal["injection", "scan", "none"]
 
 
@@ -175,6 +176,8 @@ class Study:
     timezone: str | None = None
     tracer: str | None = None
     calibration: CalibrationChoice | None = None
+    ``organ_rules`` says of an organ that its signal is an isolated deposit, measured with a margin; ``merge`` which
+    organs are measured as one.
     conditions: Mapping[str, Any] = field(default_factory=dict)
     saturation: Path | None = None
     reference_vial: Vial | None = None
@@ -199,6 +202,8 @@ class Study:
             if subject.id == subject_id:
                 return subject
         raise KeyError(subject_id)
+    organ_rules: Mapping[str, OrganRule] = field(default_factory=dict)
+    merge: tuple[tuple[str, ...], ...] = ()
 
     @property
     def days(self) -> tuple[float, ...]:

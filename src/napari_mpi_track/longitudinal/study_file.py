@@ -239,6 +239,8 @@ class _Builder:
             repeatability=text.repeatability,
             rules=text.rules,
             reference=reference,
+            organ_rules=text.organ_rules,
+            merge=self._merge(text.merge),
         )
 
     def _reference_day(self, reference: str, subjects: tuple[Subject, ...]) -> None:
@@ -339,6 +341,15 @@ class _Builder:
             return CalibrationChoice(curve=self._file(("calibration",), text))
         try:
             require_known(text.override)
+    def _merge(self, groups: list[list[str]]) -> tuple[tuple[str, ...], ...]:
+        seen: set[str] = set()
+        for at, group in enumerate(groups):
+            for organ in group:
+                if organ in seen:
+                    self.fault(("merge", at), f"'{organ}' is merged twice")
+                seen.add(organ)
+        return tuple(tuple(group) for group in groups)
+
         except MpiTrackError as error:
             self.fault(("calibration", "override"), error.what)
         override = tuple(text.override)

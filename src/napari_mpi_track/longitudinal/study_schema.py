@@ -16,7 +16,7 @@ from pydantic import (
 
 from napari_mpi_track.imaging.point_spread import PsfShape
 from napari_mpi_track.imaging.volume import Modality
-from napari_mpi_track.longitudinal.study import BetweenDays, DecayReference, SignalMetric
+from napari_mpi_track.longitudinal.study import BetweenDays, DecayReference, OrganRule, SignalMetric
 
 
 def _is_a_date(value: Any) -> Any:
@@ -295,3 +295,5 @@ class StudyText(Text):
     rules: Literal["compare"] | None = None
     reference: str | float = "injected"
     subjects: list[SubjectText] = Field(min_length=1)
+    organ_rules: dict[str, OrganRule] = Field(default_factory=dict)
+    merge: list[Annotated[list[str], Field(min_length=2)]] = Field(default_factory=list)
