@@ -10,18 +10,18 @@ import typer
 
 from napari_mpi_track.cli.options import note, print_json
 from napari_mpi_track.imaging.labels import OrganLabels
-from napari_mpi_track.imaging.noise import Noise
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.segmentation.signal_rules import RuleSettings, SignalRule
 
 if TYPE_CHECKING:
+    from napari_mpi_track.imaging.noise import Noise
     from napari_mpi_track.segmentation.rule_comparison import RuleComparison, RuleSpread
+    from napari_mpi_track.segmentation.signal_rules import RuleSettings, SignalRule
 
 
 def tell_comparison(
     scan: Volume,
-    settings: RuleSettings,
-    noise: Noise | None,
+    settings: "RuleSettings",
+    noise: "Noise | None",
     organs: OrganLabels | None,
     calibration: Path | None,
     as_json: bool,
@@ -90,7 +90,7 @@ class _Cells:
     """What signals are by a calibration, by rule: value, low and high, in ``quantity`` (cells or iron_ng)."""
 
     quantity: str
-    of_rule: Mapping[SignalRule, tuple[float, float, float]]
+    of_rule: "Mapping[SignalRule, tuple[float, float, float]]"
 
 
 def _cells(scan: Volume, comparison: "RuleComparison", path: Path | None) -> _Cells | None:
