@@ -133,3 +133,17 @@ def _imported(python_name: str) -> object:
     module, _, name = python_name.partition(":")
     __import__(module)
     return getattr(sys.modules[module], name)
+
+
+def test_dicom_segmentations_open_as_labels_alone_and_in_a_folder(scan_file: Path, tmp_path: Path) -> None:
+    voxels = np.zeros((3, 4, 5), np.uint8)
+    voxels[1, 2, 3] = 1
+    organs = OrganLabels(voxels, Grid.from_spacing(voxels.shape, (2, 1, 0.5)), {1: "liver"})
+    folder = tmp_path / "day"
+    folder.mkdir()
+    write_volume(organs, folder / "organs.dcm")
+    (alone,) = read_layers(str(folder / "organs.dcm"))
+    assert alone[2] == "labels"
+    assert int(np.count_nonzero(alone[0])) == 1
+    (folder / scan_file.name).write_bytes(scan_file.read_bytes())
+    assert sorted(layer[2] for layer in read_layers(str(folder))) == ["image", "labels"]

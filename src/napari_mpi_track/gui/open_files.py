@@ -1,6 +1,7 @@
 """napari's File > Open and File > Save for scans and organs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,19 +54,30 @@ def write_organs(path: str, voxels: Any, settings: dict[str, Any]) -> list[str]:
 
 
 def _layers_of(path: Path) -> list[LayerTuple]:
+    if path.is_file() and holds_labels(path):
+        return [_organ_layer_of(path)]
     found = find_scans(path)
-    if not found.volumes:
+    # Some labels are no scans to any reader: DICOM segmentations, segments in several layers.
+    labels = [Path(entry.path) for entry in found.skipped if holds_labels(entry.path)]
+    found = replace(found, skipped=tuple(entry for entry in found.skipped if Path(entry.path) not in labels))
+    if not found.volumes and not labels:
         reasons = [f"{Path(entry.path).name}: {entry.reason}" for entry in found.skipped[:3]]
         raise UnreadableScanError("no scan was found", file=path, remedy="; ".join(reasons) or "choose another")
     _say_what_is_not_sure(found)
     layers = []
     for volume in found.volumes:
         source = Path(volume.file or path)
-        if holds_labels(source):
-            layers.append(organ_layer(read_organs(source), source.name))
-        else:
-            layers.append(scan_layer(volume))
-    return layers
+        layers.append(_organ_layer_of(source) if holds_labels(source) else scan_layer(volume))
+    return [*layers, *(_organ_layer_of(file) for file in labels)]
+
+
+def _organ_layer_of(file: Path) -> LayerTuple:
+    from napari.utils.notifications import show_warning
+
+    organs = read_organs(file)
+    for sentence in organs.warnings:
+        show_warning(f"{file.name}: {sentence}")
+    return organ_layer(organs, file.name)
 
 
 def _say_what_is_not_sure(found: FoundScans) -> None:
