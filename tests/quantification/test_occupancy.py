@@ -12,9 +12,12 @@ from napari_mpi_track.imaging.deformation import Deformation
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.itk import to_itk_transform
 from napari_mpi_track.imaging.labels import OrganLabels
+from napari_mpi_track.imaging.noise import Noise
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.transform import Transform
+from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.quantification.occupancy import Occupancy, measure_occupancy
+from napari_mpi_track.quantification.organ_signal import measure_organs
 
 quick = settings(deadline=None, max_examples=12)
 FRAME = "bed"
@@ -269,9 +272,12 @@ def test_organs_of_another_frame_need_a_transform(first, second):
 def test_organs_that_miss_the_scan_and_labels_without_organs_are_refused():
     fine = Grid.from_spacing((4, 5, 6), 1.0, frame=FRAME)
     away = Grid.from_spacing((4, 5, 6), 1.0, (100, 0, 0), FRAME)
-    for voxels, grid in ((np.ones(fine.shape, int), away), (np.zeros(fine.shape, int), fine)):
-        with pytest.raises(GridMismatchError, match="no organ lies inside"):
-            measure_occupancy(OrganLabels(voxels, fine), grid)
+    with pytest.raises(GridMismatchError, match="no organ lies inside") as caught:
+        measure_occupancy(OrganLabels(np.ones(fine.shape, int), fine), away)
+    assert "check the alignment" in str(caught.value)
+    with pytest.raises(MeasurementError, match="no organ: every voxel is 0") as caught:
+        measure_occupancy(OrganLabels(np.zeros(fine.shape, int), fine), fine)
+    assert "draw an organ" in str(caught.value)
 
 
 def test_organs_in_space_are_not_shared_out_over_a_plane():
@@ -412,3 +418,18 @@ def test_a_small_organ_keeps_its_volume_to_a_thousandth(radius_mm, seed):
     matrix[:3, 3] = fine.centre_mm - matrix[:3, :3] @ rng.uniform(4.5, 5.5, 3)
     occupancy = measure_occupancy(OrganLabels(ball, fine), Grid((11, 12, 13), matrix, FRAME))
     assert occupancy.volume_in_field_mm3("1") == pytest.approx(ball.sum() * fine.voxel_volume_mm3, rel=1e-3)
+
+
+def test_a_scan_that_holds_no_number_in_places_and_an_organ_beyond_it_spoil_nothing_else():
+    fine = Grid.from_spacing((20, 21, 22), 1.0, frame=FRAME)
+    labels = np.zeros(fine.shape, np.uint8)
+    labels[2:6, 3:9, 3:9], labels[15:19, 3:9, 3:9] = 1, 2
+    near = Grid.from_spacing((8, 21, 22), 1.0, frame=FRAME)
+    voxels = np.ones(near.shape)
+    voxels[3, 4, 4:6] = np.nan
+    occupancy = measure_occupancy(OrganLabels(labels, fine, {1: "liver", 2: "tumour"}), near)
+    signals = measure_organs(Volume(voxels, near), occupancy, Noise(1.0, 0.0, np.ones((1, 1, 1)), "made up"))
+    assert signals.organs["liver"].total == pytest.approx(4 * 6 * 6 - 2)
+    assert signals.organs["tumour"].part_in_field == 0.0
+    assert occupancy.organs["tumour"].volume_mm3 == pytest.approx(4 * 6 * 6)
+    assert signals.organs["outside"].total == pytest.approx(8 * 21 * 22 - 4 * 6 * 6)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from napari_mpi_track.errors import FrameMismatchError, GridMismatchError
+from napari_mpi_track.errors import FrameMismatchError, GridMismatchError, MeasurementError
 from napari_mpi_track.imaging.deformation import Deformation
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
@@ -142,3 +142,5 @@ def test_organs_of_another_frame_or_out_of_sight_are_refused_with_what_to_do():
     with pytest.raises(GridMismatchError, match="no organ is seen") as caught:
         share_shadows(organs, scan, Transform.from_parts(np.eye(3), (500, 0, 0), "ct", "mpi"))
     assert "check the alignment" in str(caught.value)
+    with pytest.raises(MeasurementError, match="no organ: every voxel is 0"):
+        share_shadows(OrganLabels(np.zeros(FINE.shape, np.uint8), FINE), scan, Transform.identity("ct", "mpi"))

@@ -140,7 +140,7 @@ def measure_occupancy(
     GridMismatchError
         If no organ lies inside the grid at all, or 3-D organs meet a single plane.
     MeasurementError
-        If an organ has a name that a row of its own has (outside, total).
+        If an organ has a name that a row of its own has (outside, total), or the labels hold none.
 
     Notes
     -----
@@ -160,6 +160,7 @@ def measure_occupancy(
             file=organs.file,
             remedy="draw the organs on the plane itself",
         )
+    require_organs(organs)
     if grid_from_organs is None:
         require_same_frame(organs.grid.frame, grid.frame, "organs and scan")
         grid_from_organs = Transform.identity(organs.grid.frame, grid.frame)
@@ -182,6 +183,16 @@ def measure_occupancy(
             size = _deformed_volume_mm3(drawn, code, organs.grid, grid, grid_from_organs, float(fraction.sum()))
         found[_named(organs, code)] = OrganOccupancy(voxel, fraction, float(size))
     return Occupancy(grid, found)
+
+
+def require_organs(organs: OrganLabels) -> None:
+    """Raise ``MeasurementError`` unless the labels hold an organ."""
+    if not organs.names:
+        raise MeasurementError(
+            "the labels hold no organ: every voxel is 0",
+            file=organs.file,
+            remedy="draw an organ, or choose another file",
+        )
 
 
 def _named(organs: OrganLabels, code: int) -> str:

@@ -15,7 +15,7 @@ from napari_mpi_track.errors import GridMismatchError, MeasurementError
 from napari_mpi_track.imaging.frozen import get_state, set_state
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.quantification.occupancy import Occupancy
+from napari_mpi_track.quantification.occupancy import Occupancy, require_organs
 from napari_mpi_track.quantification.organ_sampling import words_of
 
 Window = tuple[slice, slice, slice]
@@ -128,12 +128,7 @@ def organ_statistics(
 
 
 def _require_one_grid(volume: Volume, organs: OrganLabels) -> None:
-    if not organs.names:
-        raise MeasurementError(
-            "the labels hold no organ: every voxel is 0",
-            file=organs.file,
-            remedy="draw an organ, or choose another file",
-        )
+    require_organs(organs)
     if organs.grid.agrees_with(volume.grid):
         return
     raise GridMismatchError(

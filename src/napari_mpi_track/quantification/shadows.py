@@ -13,7 +13,7 @@ from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.quantification.occupancy import Occupancy, OrganOccupancy, measure_occupancy
+from napari_mpi_track.quantification.occupancy import Occupancy, OrganOccupancy, measure_occupancy, require_organs
 from napari_mpi_track.registration.view import view_of
 
 # Two shadows that share more than this part of the smaller one cannot be told apart by what lies where.
@@ -75,6 +75,8 @@ def share_shadows(organs: OrganLabels, projection: Volume, projection_from_organ
         Without a transform, if the frames differ or are unknown.
     GridMismatchError
         If no organ is seen in the projection.
+    MeasurementError
+        If the labels hold no organ.
 
     Notes
     -----
@@ -82,6 +84,7 @@ def share_shadows(organs: OrganLabels, projection: Volume, projection_from_organ
     lengths along the ray, which is right only if all are lit alike: organs that share more than 1 % of the smaller
     one's shadow are therefore one group, whose total needs no such guess.
     """
+    require_organs(organs)
     deep, first = _looked_through(organs, projection, projection_from_organs)
     shared = measure_occupancy(organs, deep, projection_from_organs, samples_per_axis=_SAMPLES_PER_AXIS)
     names = list(shared.organs)
