@@ -77,9 +77,9 @@ def split_touching(
     return _numbered(touching_parts(inside, volume, noise), volume, name)
 
 
-def touching_parts(mask: NDArray[np.bool_], volume: Volume, noise: Noise) -> NDArray[np.int64]:
+def touching_parts(mask: NDArray[np.bool_], volume: Volume, noise: Noise) -> NDArray[np.int32]:
     """Return the blobs of ``mask`` numbered from 1, 0 outside, shape as the scan's grid: see :func:`split_touching`."""
-    parts = np.zeros(mask.shape, dtype=np.int64)
+    parts = np.zeros(mask.shape, dtype=np.int32)
     box = ndimage.find_objects(mask.astype(np.uint8))
     if not box:
         return parts

@@ -168,7 +168,7 @@ def _connected(mask: NDArray[np.bool_], seed_index: Index) -> NDArray[np.bool_]:
     return np.asarray(parts == parts[seed_index])
 
 
-def _leak(voxels: NDArray[Any], cut: NDArray[np.bool_], hills: NDArray[np.int64], own: NDArray[np.bool_]) -> str:
+def _leak(voxels: NDArray[Any], cut: NDArray[np.bool_], hills: NDArray[np.int32], own: NDArray[np.bool_]) -> str:
     """Return what is to be said of the neighbours that a region ran into."""
     neighbours = np.unique(hills[cut]).size
     if not neighbours:
