@@ -1,5 +1,6 @@
 """A scanner's blur measured on the command line, kept, and used."""
 
+import csv
 import json
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 from napari_mpi_track.cli import main
 from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.point_spread import PsfShape
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.quantification.point_spread_file import load_point_spread
 from napari_mpi_track.simulation.anatomy import Solid, ellipsoid
-from napari_mpi_track.simulation.scanner import Blur, blurred
+from napari_mpi_track.simulation.scanner import Blur, blurred, labelled
 from napari_mpi_track.writers.scans import write_volume
 
 
@@ -73,6 +75,54 @@ def test_what_cannot_be_measured_is_said_in_one_line(scan, tmp_path, capsys, mor
     error = capsys.readouterr().err
     assert words in error
     assert not (tmp_path / "psf.json").exists()
+
+
+@pytest.fixture
+def mouse(tmp_path):
+    """Two organs, the one a deposit in its core and the other lit evenly, under a Gaussian of 2.5 mm; its labels."""
+    grid = Grid.from_spacing((24, 26, 28), 1.0, frame="bed")
+    liver, tumour = ellipsoid((8, 13, 12), (5, 6, 7)), ellipsoid((21, 12, 12), (3.5, 3.5, 3.5))
+    core = ellipsoid((21, 12, 12), (1, 1, 1))
+    lit = [(Solid((liver,)), 6e4), (Solid((core,)), 1e4)]
+    clean = blurred(lit, grid, np.eye(4), Blur("gaussian", (2.5,) * 3))
+    voxels = clean + np.random.default_rng(0).normal(0, 0.5, clean.shape)
+    write_volume(Volume(voxels.astype(np.float32), grid), tmp_path / "mpi.nii.gz")
+    drawn = labelled({"liver": Solid((liver,)), "tumour": Solid((tumour,))}, grid, np.eye(4))
+    write_volume(OrganLabels(drawn, grid), tmp_path / "organs.nii.gz")
+    (tmp_path / "organs.csv").write_text("label,name\n1,liver\n2,tumour\n")
+    (tmp_path / "psf.json").write_text(
+        '{"schema": 1, "shape": "gaussian", "fwhm_mm": [2.5, 2.5, 2.5], "fwhm_sd_mm": [0.05, 0.05, 0.05]}'
+    )
+    return [
+        "quantify", tmp_path / "mpi.nii.gz", "--modality", "MPI", "--organs", tmp_path / "organs.nii.gz",
+        "--names", tmp_path / "organs.csv", "--out", tmp_path / "table.csv", "--overwrite",
+    ]  # fmt: skip
+
+
+def totals(tmp_path):
+    with (tmp_path / "table.csv").open() as stream:
+        return {row["organ"]: row for row in csv.DictReader(stream)}
+
+
+def test_organs_are_measured_with_a_measured_point_spread_a_margin_or_as_one(mouse, tmp_path, capsys):
+    psf = ["--psf", tmp_path / "psf.json", "--spill-over"]
+    run([*mouse, *psf])
+    evenly = totals(tmp_path)
+    assert "not_uniform" in evenly["tumour"]["flag"]
+    run([*mouse, *psf, "--margin", "tumour"])
+    assert "tumour is measured with a margin" in capsys.readouterr().err
+    with_margin = totals(tmp_path)
+    assert float(with_margin["tumour"]["signal_total_corrected"]) == pytest.approx(1e4, rel=0.05)
+    assert float(evenly["tumour"]["signal_total_corrected"]) > 1.2e4
+    run([*mouse, *psf, "--merge", "liver, tumour"])
+    # Labels of whole voxels, half of the difference between the two organs' corrections.
+    assert float(totals(tmp_path)["liver + tumour"]["signal_total_corrected"]) == pytest.approx(7e4, rel=0.08)
+    run([*mouse, *psf, "--margin", "tumor"], status=2)
+    assert "there is no organ 'tumor'" in capsys.readouterr().err
+    run([*mouse, *psf, "--psf-fwhm-mm", "2"], status=2)
+    assert "keep one" in capsys.readouterr().err
+    run([*mouse, "--spill-over"], status=2)
+    assert "give --psf" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

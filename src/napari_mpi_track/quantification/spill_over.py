@@ -143,8 +143,11 @@ def correct_spill_over(
     """
     names = signals.names
     templates = _templates(occupancy, sources or {})
-    membership = _membership(occupancy)
-    transfer = np.stack([_received(membership, point_spread.blur(t, occupancy.grid)) for t in templates], axis=1)
+    membership = _membership(list(occupancy.organs.values()), occupancy)
+    transfer = np.stack(
+        [_received(membership, point_spread.blur(t.dense(occupancy.grid.shape), occupancy.grid)) for t in templates],
+        axis=1,
+    )
     condition = float(np.linalg.cond(transfer))
     if not condition < _WORST_CONDITION:
         raise _inseparable(volume, names, transfer, condition)
@@ -153,8 +156,10 @@ def correct_spill_over(
     covariance = inverse @ signals.noise_covariance @ inverse.T
     arriving = _parts_arriving(transfer * totals)
 
+    shared_out = _membership(templates, occupancy).T
+
     def spread(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
-        return sum((amount * t for amount, t in zip(amounts, templates, strict=True)), np.zeros(occupancy.grid.shape))
+        return np.asarray(shared_out @ amounts).reshape(occupancy.grid.shape)
 
     source = spread(totals)
     slopes = point_spread.blur_slopes(source, occupancy.grid)
@@ -224,28 +229,27 @@ def _inflation(
     return dict(zip(names, factors.tolist(), strict=True))
 
 
-def _templates(occupancy: Occupancy, sources: Mapping[str, OrganOccupancy]) -> list[NDArray[np.float64]]:
+def _templates(occupancy: Occupancy, sources: Mapping[str, OrganOccupancy]) -> list[OrganOccupancy]:
     """Return where the signal of each organ comes from, normalised to 1 in sum."""
     templates = []
     for name, organ in occupancy.organs.items():
-        dense = sources.get(name, organ).dense(occupancy.grid.shape)
-        weight = dense.sum()
+        source = sources.get(name, organ)
+        weight = source.fraction.sum()
         if weight <= 0:
             raise MeasurementError(
                 f"organ '{name}' lies outside the field of view",
                 remedy="take it out of the organs, or switch spill_over off",
             )
-        templates.append(dense / weight)
+        templates.append(OrganOccupancy(source.voxel, source.fraction / weight, source.volume_mm3))
     return templates
 
 
-def _membership(occupancy: Occupancy) -> csr_array:
-    """Return the organs' fractions as one sparse matrix, shape (k, voxels of the grid)."""
-    organs = list(occupancy.organs.values())
-    ends = np.cumsum([0, *(organ.voxel.size for organ in organs)])
-    fraction = np.concatenate([organ.fraction for organ in organs])
-    voxel = np.concatenate([organ.voxel for organ in organs])
-    return csr_array((fraction, voxel, ends), shape=(len(organs), int(np.prod(occupancy.grid.shape))))
+def _membership(parts: list[OrganOccupancy], occupancy: Occupancy) -> csr_array:
+    """Return the parts' fractions as one sparse matrix, shape (k, voxels of the grid)."""
+    ends = np.cumsum([0, *(part.voxel.size for part in parts)])
+    fraction = np.concatenate([part.fraction for part in parts])
+    voxel = np.concatenate([part.voxel for part in parts])
+    return csr_array((fraction, voxel, ends), shape=(len(parts), int(np.prod(occupancy.grid.shape))))
 
 
 def _received(membership: csr_array, shown: NDArray[np.float64]) -> NDArray[np.float64]:

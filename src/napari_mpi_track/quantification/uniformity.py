@@ -92,8 +92,6 @@ def check_uniformity(
     sds = _smoothing_sds(point_spread, occupancy)
     smooth_noise = _smoothed_noise(noise, sds)
     smooth_model = _smooth(model, sds)
-    slopes = [np.gradient(smooth_model, axis=axis) / spacing for axis, spacing in _wide_axes(occupancy)]
-    steep = sum((slope**2 for slope in slopes), np.zeros(model.shape))
     smooth_residual, smooth_widening = _smooth(residual, sds), _smooth(widening, sds)
     reach = np.ceil(3 * sds).astype(int) + [n // 2 for n in noise.correlation.shape]
     p_value, widths = {}, {}
@@ -101,7 +99,9 @@ def check_uniformity(
         box = _box_of(occupancy.organs[name], model.shape, reach)
         inside = occupancy.organs[name].dense(occupancy.grid.shape)[box]
         tested = _Organ(inside, model[box], smooth_residual[box], noise, smooth_noise, sds)
-        allowed = float((inside * (_ALLOWED**2 * smooth_model[box] ** 2 + displacement_mm**2 * steep[box])).sum())
+        allowed = _ALLOWED**2 * float((inside * smooth_model[box] ** 2).sum())
+        if displacement_mm > 0:
+            allowed += displacement_mm**2 * float((inside * _steepness(smooth_model[box], occupancy)).sum())
         p_value[name] = tested.chance(allowed)
         widths[name] = tested.widening(smooth_widening[box])
     known = float(np.max(point_spread.fwhm_relative_sd))
@@ -184,8 +184,13 @@ def _smoothed_noise(noise: Noise, sds: NDArray[np.float64]) -> Noise:
     return Noise(noise.sd * float(np.sqrt(variance)), 0.0, padded / variance, "")
 
 
-def _wide_axes(occupancy: Occupancy) -> list[tuple[int, float]]:
-    return [(a, float(occupancy.grid.spacing_mm[a])) for a in range(3) if occupancy.grid.shape[a] > 1]
+def _steepness(model: NDArray[np.float64], occupancy: Occupancy) -> NDArray[np.float64]:
+    """Return the square of the model's slope, per mm2."""
+    steep = np.zeros(model.shape)
+    for axis, spacing in enumerate(occupancy.grid.spacing_mm):
+        if model.shape[axis] > 1:
+            steep += (np.gradient(model, axis=axis) / spacing) ** 2
+    return steep
 
 
 def _box_of(organ: OrganOccupancy, shape: tuple[int, ...], reach: NDArray[np.int64]) -> tuple[slice, ...]:
