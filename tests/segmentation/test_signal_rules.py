@@ -167,6 +167,15 @@ def test_voxels_without_a_number_are_no_signal_and_move_no_threshold(rule):
     np.testing.assert_array_equal(found.voxels, find_signal(volume, settings, NOISE).voxels)
 
 
+@pytest.mark.parametrize("dtype", ["<i2", ">i2", ">f4", "f8"])
+@pytest.mark.parametrize("rule", list(SignalRule))
+def test_signal_is_the_same_in_every_number_format(rule, dtype):
+    tenths = np.rint(np.asarray(noisy().voxels, dtype=float) * 10)
+    noise = Noise(10.0, 0.0, np.ones((1, 1, 1)), "known")
+    found, truth = (find_signal(scan(tenths.astype(one)), RuleSettings(rule), noise) for one in (dtype, "f4"))
+    np.testing.assert_array_equal(found.voxels, truth.voxels)
+
+
 @pytest.mark.parametrize("rule", list(SignalRule))
 def test_a_constant_scan_is_refused_by_every_rule(rule):
     with pytest.raises(MeasurementError, match=r"constant|different intensities") as refused:
