@@ -160,14 +160,15 @@ def share_out(
     asked = np.zeros(shape, np.uint8)
     for window, count in zip(inside, counts, strict=True):
         part = asked[tuple(slice(a, b) for a, b in window - low[:, None])]
-        np.maximum(part, levels.index(count), out=part)
+        np.maximum(part, levels.index(count) + 1, out=part)
     size = int(np.prod(shape))
     parts = range(0, size, _VOXELS_AT_ONCE)
 
     def of_part(first: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        flat = np.arange(first, min(first + _VOXELS_AT_ONCE, size))
+        # Only where an organ may be: a curved way is long to follow back.
+        flat = first + np.flatnonzero(asked.ravel()[first : first + _VOXELS_AT_ONCE])
         index = np.stack(np.unravel_index(flat, shape), axis=-1)
-        return _hits(drawn, index + low, _Way(labels, grid, grid_from_organs), np.take(asked, flat), levels)
+        return _hits(drawn, index + low, _Way(labels, grid, grid_from_organs), np.take(asked, flat) - 1, levels)
 
     with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(of_part, parts))
