@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from posed_animals import pose, posed_animal
 from napari_mpi_track.cli import main
 from napari_mpi_track.errors import FrameMismatchError, GridMismatchError, StudyFileError
 from napari_mpi_track.imaging.approval import approve
+from napari_mpi_track.imaging.deformation import Deformation
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.label_edits import LabelEdits
 from napari_mpi_track.imaging.labels import OrganLabels
@@ -58,6 +60,30 @@ def test_carried_organs_move_with_the_alignment_and_edits_stay(tmp_path: Path) -
         assert np.argwhere(corrected.mask("liver"))[:, 2].min() == 4 + x_mm
         assert np.argwhere(corrected.mask("node")).tolist() == [[10, 10, 12]]
         assert left.moving_from_fixed.map([[1.0, 2.0, 3.0]])[0].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_organs_carried_through_a_deformation_lie_where_it_takes_them() -> None:
+    lattice = Grid.from_spacing((6, 6, 6), 10.0, (-25.0, -25.0, -25.0))
+    moves = np.zeros((3, 6, 6, 6))
+    moves[0] = np.linspace(0.0, 3.0, 6)[:, None, None]
+    way = Transform(np.eye(4), "day 0", "day 3", Deformation(lattice, moves))
+    organs = labels_of(GRID.in_frame("day 0"), liver=block(8, 8, 4))
+    carried, left = carried_onto(organs, replace(shifted_by(0.0), moving_from_fixed=way, model="bspline"), GRID)
+    where = way.map(organs.grid.lps_from(np.argwhere(organs.mask("liver"))))
+    found = carried.grid.lps_from(np.argwhere(carried.mask("liver")))
+    # Nearest voxels of 1 mm: their mean moves by less than a third of one.
+    np.testing.assert_allclose(found.mean(axis=0), where.mean(axis=0), atol=0.3)
+    assert left.moving_from_fixed.deformation is None
+
+
+def test_a_folder_of_masks_serves_as_the_organs_of_a_day(two_days: Path) -> None:
+    drawn = read_organs(two_days / "organs0.nii.gz")
+    write_volume(drawn, two_days / "masks/liver.nii.gz", overwrite=True)
+    (two_days / "study.yaml").write_text((STUDY % ("", "")).replace("organs0.nii.gz", "masks"))
+    study = load_study(two_days / "study.yaml")
+    scene = set_scene(study, study.subjects[0], study.subjects[0].timepoint(0))
+    assert scene.organs is not None
+    assert list(scene.organs.names.values()) == ["liver"]
 
 
 def test_the_error_of_the_way_organs_came_by_is_kept() -> None:

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from assertions import assert_one_line
+from simulated_dicom import write_series
 
 from napari_mpi_track.errors import MpiTrackError, TableError, UnreadableScanError
 from napari_mpi_track.imaging.grid import Grid
@@ -237,6 +238,14 @@ def test_two_labels_of_one_name_are_named(tmp_path: Path) -> None:
         read_organs(tmp_path / "labels.nii", {1: "lung", 2: "lung"})
     with pytest.raises(MpiTrackError, match=r"labels 1 and 2 are both called 'lung'.*'left lung'"):
         OrganLabels(voxels, Grid.from_spacing((2, 3, 4), 1), {1: "lung", 2: "lung"})
+
+
+def test_labels_exported_as_slices_of_a_scan_are_labels_too(tmp_path: Path) -> None:
+    voxels = np.zeros(SHAPE, np.int16)
+    voxels[2] = 3
+    paths = write_series(tmp_path / "slices", voxels, GRID)
+    np.testing.assert_array_equal(read_organs(tmp_path / "slices").voxels, voxels)
+    assert read_organs(paths[2]).voxels.max() == 3
 
 
 def test_a_folder_without_labels_says_what_was_needed(tmp_path: Path) -> None:

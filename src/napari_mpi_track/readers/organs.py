@@ -83,7 +83,7 @@ def _read(path: Path, said: OrganNames, overlap: Overlap) -> OrganLabels:
     if path.is_dir():
         return _folder(path, said, overlap)
     known = format_of(path) if path.is_file() else None
-    if known is not None and known.name == "DICOM":
+    if known is not None and known.name == "DICOM" and holds_labels(path):
         return _dicom(path, said, overlap)
     segments = segments_in(read_text_header(path)) if known is not None and known.name == "NRRD" else []
     if are_layered(segments):
@@ -135,6 +135,9 @@ def _folder(folder: Path, said: OrganNames, overlap: Overlap) -> OrganLabels:
     if len(segmentations) == 1:
         return _dicom(segmentations[0], said, overlap)
     masks = [file for file in files if file.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".mha"))]
+    if not masks and not segmentations and any(_is_dicom(file) for file in files):
+        # Labels exported as slices of a scan.
+        return _label_map(folder, [], said)
     if not masks:
         raise UnreadableScanError(
             f"no labels are in this folder ({len(segmentations)} DICOM segmentations, no volumes)",
@@ -147,6 +150,14 @@ def _folder(folder: Path, said: OrganNames, overlap: Overlap) -> OrganLabels:
         for value, file in enumerate(masks, start=1)
     ]
     return _with_colours(merged(layers, first.grid, folder, said.names, overlap, first.warnings), said)
+
+
+def _is_dicom(file: Path) -> bool:
+    try:
+        known = format_of(file)
+    except MpiTrackError:
+        return False
+    return known is not None and known.name == "DICOM"
 
 
 def _one_volume(file: Path) -> Volume:
