@@ -67,7 +67,8 @@ def samples(curves, seed):
         for organ, hits in covered.items():
             print(
                 f"{study:6s} {organ:13s} covered {100 * np.mean(hits):5.1f} %  "
-                f"finite {100 * np.mean(bounded[organ]):5.1f} %  median {100 * np.nanmedian(bias[organ]):+5.2f} %  ({len(hits)} seeds)",
+                f"finite {100 * np.mean(bounded[organ]):5.1f} %  "
+                f"median {100 * np.nanmedian(bias[organ]):+5.2f} %  ({len(hits)} seeds)",
                 flush=True,
             )
         everything = np.concatenate(list(covered.values()))
@@ -157,7 +158,8 @@ def censored(curves, seed):
             kept = np.array([value for value in half_lives if value is not None])
             print(
                 f"errors {'known' if has_errors else 'unknown':7s} {name:20s} "
-                f"mean {100 * (kept.mean() / half_life - 1):+5.1f} %  median {100 * (np.median(kept) / half_life - 1):+5.1f} %  of {kept.size}",
+                f"mean {100 * (kept.mean() / half_life - 1):+5.1f} %  "
+                f"median {100 * (np.median(kept) / half_life - 1):+5.1f} %  of {kept.size}",
                 flush=True,
             )
 

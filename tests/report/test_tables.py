@@ -12,6 +12,7 @@ from report_examples import example_calibration, example_measurements
 
 from napari_mpi_track.errors import OutputExistsError
 from napari_mpi_track.longitudinal.measurement import (
+    AgreementRow,
     AlignmentRow,
     BudgetRow,
     DecayRow,
@@ -20,7 +21,6 @@ from napari_mpi_track.longitudinal.measurement import (
 )
 from napari_mpi_track.report.tables import (
     FLAG_WORDS,
-    AgreementRow,
     cells_in_words,
     columns,
     organ_table,
@@ -46,7 +46,7 @@ CONTRACT = {
 CONTRACT_FLAGS = (
     "below_detection above_calibration no_calibration calibration_overridden saturated doubtful_alignment "
     "outside_field_of_view spill_over_dominated not_uniform psf_mismatch no_baseline no_finite_interval free_89Zr "
-    "rising too_few_points"
+    "rising too_few_points interpolated small_n"
 )
 
 

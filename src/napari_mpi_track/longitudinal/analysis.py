@@ -1,7 +1,7 @@
 """One timepoint through all the steps, and a study as many of them. Pure: nothing is written."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from napari_mpi_track.errors import MeasurementError, MpiTrackError
 from napari_mpi_track.imaging.labels import OrganLabels
@@ -10,7 +10,7 @@ from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.balance import balance_rows
 from napari_mpi_track.longitudinal.bli_rows import bli_rows
 from napari_mpi_track.longitudinal.conditions import calibration_doubts, overridden_differences, study_calibration
-from napari_mpi_track.longitudinal.curves import decay_rows, retention_rows, with_baseline_flags, with_scatter
+from napari_mpi_track.longitudinal.curves import with_baseline_flags, with_scatter
 from napari_mpi_track.longitudinal.fluorine_rows import fluorine_rows
 from napari_mpi_track.longitudinal.measurement import (
     AlignmentRow,
@@ -25,6 +25,7 @@ from napari_mpi_track.longitudinal.measurement import (
 )
 from napari_mpi_track.longitudinal.mpi_rows import mpi_rows, with_override_flag
 from napari_mpi_track.longitudinal.neighbours import with_neighbours
+from napari_mpi_track.longitudinal.over_time import OverTime, over_time
 from napari_mpi_track.longitudinal.pet_rows import pet_rows
 from napari_mpi_track.longitudinal.pre_injection import with_background_before
 from napari_mpi_track.longitudinal.scene import Scene, set_scene
@@ -105,6 +106,7 @@ class StudyAnalysis:
     """What a whole study came to: the rows that follow from all timepoints together, and the calibration.
 
     ``budget`` holds the terms that single timepoints do not know: what the scan before injection adds to each.
+    ``days`` holds retention and decay once more, with arms, agreement, scores and divisions.
     """
 
     measurements: tuple[Measurement, ...]
@@ -114,6 +116,7 @@ class StudyAnalysis:
     warnings: tuple[str, ...]
     balance: tuple[BalanceRow, ...] = ()
     budget: tuple[BudgetRow, ...] = ()
+    days: OverTime = field(default_factory=OverTime)
 
 
 def analyse_timepoint(
@@ -251,8 +254,9 @@ def analyse_study(study: Study, measurements: Sequence[Measurement] | None = Non
     taken = {(subject.id, subject.baseline.day) for subject in study.subjects if budget and subject.baseline}
     followed = [row for row in rows if (row.subject, row.day) not in taken]
     scattered = with_scatter(followed, calibration, study.repeatability)
-    retention, warnings = retention_rows(study, scattered, calibration)
-    decay = decay_rows(study, scattered, calibration)
-    warnings = [*calibration_doubts(study, calibration), *vial_doubts(study, rows), *warnings]
+    days = over_time(study, scattered, calibration)
+    warnings = [*calibration_doubts(study, calibration), *vial_doubts(study, rows), *days.warnings]
     told = tuple(dict.fromkeys(warnings))
-    return StudyAnalysis(tuple(rows), tuple(retention), tuple(decay), calibration, told, tuple(balance), tuple(budget))
+    return StudyAnalysis(
+        tuple(rows), days.retention, days.decay, calibration, told, tuple(balance), tuple(budget), days
+    )

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import exp, hypot, log, sqrt
+from math import hypot
 
 import numpy as np
 
 from napari_mpi_track.longitudinal.decay import DecayFit, fit_decay
 from napari_mpi_track.longitudinal.fluorine_rows import injected_nmol
+from napari_mpi_track.longitudinal.groups import AnimalCourse, group_row
+from napari_mpi_track.longitudinal.interpolation import between_scans
 from napari_mpi_track.longitudinal.measurement import DecayRow, Measurement, RetentionRow
 from napari_mpi_track.longitudinal.mpi_rows import detection_signal, scatter_sd
 from napari_mpi_track.longitudinal.pet_rows import injected_kbq
@@ -79,7 +81,9 @@ def retention_rows(
             if reference is None:
                 warnings.append(_why_no_reference(study, subject, modality))
                 continue
-            for row in series:
+            asked, told = between_scans(subject.id, series, study.retention_at)
+            warnings += told
+            for row in sorted([*series, *asked], key=lambda row: row.day):
                 kept = _retention(subject, rows, row, reference)
                 # Whatever limits the signal limits what is made of it.
                 flag = _joined(row.flag, kept.flag)
@@ -97,20 +101,21 @@ def retention_rows(
 def decay_rows(study: Study, rows: Sequence[Measurement], calibration: Calibration | None) -> list[DecayRow]:
     """Return the decay of every organ of every subject, then of every group (rows with an empty subject).
 
-    A group's half-life is the geometric mean of its animals', with a t interval over animals.
-
     Notes
     -----
     Fitted to the signal in percent of the reference's value: the reference's own error is common to all days and
     moves no half-life.
     """
-    single = [
-        _decay_row(study, subject, modality, organ, series, rows, calibration)
+    courses = [
+        _course(study, subject, modality, organ, series, rows, calibration)
         for subject in study.subjects
         for (modality, organ), series in _series(subject, rows).items()
     ]
+    single = [course.row for course in courses]
     groups = dict.fromkeys((row.group, row.modality, row.organ) for row in single)
-    together = [_group_row(key, [r for r in single if (r.group, r.modality, r.organ) == key]) for key in groups]
+    together = [
+        group_row(*key, [c for c in courses if (c.row.group, c.row.modality, c.row.organ) == key]) for key in groups
+    ]
     return single + together
 
 
@@ -206,7 +211,7 @@ def _retention(subject: Subject, rows: Sequence[Measurement], row: Measurement, 
     return retention_of_scan(row.signal, signal, pre=before)
 
 
-def _decay_row(
+def _course(
     study: Study,
     subject: Subject,
     modality: str,
@@ -214,7 +219,8 @@ def _decay_row(
     series: Sequence[Measurement],
     rows: Sequence[Measurement],
     calibration: Calibration | None,
-) -> DecayRow:
+) -> AnimalCourse:
+    """Return one organ's points in percent of the reference, and the decay fitted to them."""
     signals = [row.signal - (signal_before(subject, rows, row) or 0.0) for row in series if row.signal is not None]
     reference = _reference(study, subject, series, modality, calibration)
     whole = 0.0 if reference is None else reference[1].value - (0.0 if reference[2] is None else reference[2].value)
@@ -223,15 +229,11 @@ def _decay_row(
     is_censored = ["below_detection" in row.flag for row in series]
     line = calibration if modality == "MPI" else None
     limits = [detection_signal(row.signal, line) * scale for row in series if row.signal is not None]
-    fit = fit_decay(
-        [row.day for row in series],
-        [signal.value * scale for signal in signals],
-        errors=errors if np.all(errors > 0) else None,
-        censored_below=is_censored,
-        limits=limits,
-        model="auto",
-    )
-    return _as_row(subject.id, subject.group, modality, organ, fit)
+    days, values = np.array([row.day for row in series]), np.array([signal.value for signal in signals]) * scale
+    known = errors if np.all(errors > 0) else None
+    fit = fit_decay(days, values, errors=known, censored_below=is_censored, limits=limits, model="auto")
+    row = _as_row(subject.id, subject.group, modality, organ, fit)
+    return AnimalCourse(row, days, values, known, np.array(is_censored, dtype=bool))
 
 
 def _as_row(subject: str, group: str, modality: str, organ: str, fit: DecayFit) -> DecayRow:
@@ -252,32 +254,6 @@ def _as_row(subject: str, group: str, modality: str, organ: str, fit: DecayFit) 
         fit.points,
         fit.censored_points,
         fit.flag,
-    )
-
-
-def _group_row(key: tuple[str, str, str], rows: Sequence[DecayRow]) -> DecayRow:
-    """Return the geometric mean of the animals' half-lives, with a t interval on their logarithms."""
-    from scipy.special import stdtrit
-
-    group, modality, organ = key
-    half_lives = [row.half_life_days for row in rows if row.half_life_days]
-    points, censored = sum(row.points for row in rows), sum(row.censored_points for row in rows)
-    blank = DecayRow(
-        "", group, modality, organ, "", "", None, None, None, None, None, None, None, points, censored, "too_few_points"
-    )
-    if len(half_lives) < 2:
-        return blank
-    logs = [log(value) for value in half_lives]
-    mean = float(np.mean(logs))
-    reach = float(stdtrit(len(logs) - 1, 0.975)) * float(np.std(logs, ddof=1)) / sqrt(len(logs))
-    return replace(
-        blank,
-        model="geometric mean of animals",
-        parameters=json.dumps({"animals": len(logs)}),
-        half_life_days=exp(mean),
-        half_life_low_days=exp(mean - reach),
-        half_life_high_days=exp(mean + reach),
-        flag="",
     )
 
 

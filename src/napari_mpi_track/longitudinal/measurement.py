@@ -93,6 +93,78 @@ class DecayRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AgreementRow:
+    """One measure of agreement between two modalities in one organ: a row of agreement.csv."""
+
+    organ: str
+    measure: str
+    value: float | None
+    low: float | None
+    high: float | None
+    animals: int
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRow:
+    """One arm beside another in one organ on one day (no day: half-lives): a row of arms.csv.
+
+    ``p_holm`` is ``p`` after Holm over the ``comparisons`` of this measure in the study.
+    """
+
+    modality: str
+    organ: str
+    day: float | None
+    measure: str
+    arm: str
+    other_arm: str
+    value: float | None
+    low: float | None
+    high: float | None
+    animals: int
+    other_animals: int
+    p: float | None = None
+    p_holm: float | None = None
+    comparisons: int | None = None
+    flag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """A score against retention by ranks: a row of scores.csv. ``measure`` of the score is ``change`` or ``value``."""
+
+    score: str
+    score_day: float
+    measure: str
+    modality: str
+    organ: str
+    day: float
+    spearman: float | None
+    low: float | None
+    high: float | None
+    animals: int
+    flag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DivisionRow:
+    """One count in founders and, by the study's divisions, in cells: a row of divisions.csv."""
+
+    subject: str
+    group: str
+    day: float
+    modality: str
+    organ: str
+    founder_cells: float
+    divisions: float
+    divisions_sd: float
+    cells_if_none_died: float
+    low: float | None
+    high: float | None
+    flag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BudgetRow:
     """One term of one organ's error, as an SD in the unit of its signal total: a row of budget.csv."""
 

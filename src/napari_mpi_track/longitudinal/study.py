@@ -9,10 +9,11 @@ from typing import Any, Literal
 from napari_mpi_track.imaging.approval import Approval
 from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.volume import Modality
+from napari_mpi_track.longitudinal.dilution_by_division import Doubling
 
 SignalMetric = Literal["total", "maximum"]
-BetweenDays = Literal["rigid", "affine", "bspline"]
 OrganRule = Literal["uniform", "margin"]
+BetweenDays = Literal["rigid", "affine", "bspline"]
 DecayReference = Literal["injection", "scan", "none"]
 
 
@@ -141,6 +142,14 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class FreeLabel:
+    """The part of the injected label that was in no cell (0 to 1), and its SD."""
+
+    fraction: float
+    sd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class CalibrationChoice:
     """Where the calibration comes from: a saved curve (``curve``), or a table to fit.
 
@@ -167,7 +176,11 @@ class Study:
     ``repeatability`` is the relative SD of one thing's MPI signal scanned again; ``None``: that of calibration samples.
     ``rules`` is "compare" where every rule for finding signal is tried within the organs, as a term of their error.
     ``psf_files`` are those that the point spreads were read from, where they were.
+    ``organ_rules`` says of an organ that its signal is an isolated deposit, measured with a margin; ``merge`` which
+    organs are measured as one.
     ``reference_vial`` is the vial's signal when the calibration was measured, ``vial_organ`` its name among the organs.
+    ``retention_at`` are days on which retention is wanted, read between scans where there is none. ``doubling`` is how
+    the cells divide, where the study says; nothing is taken for granted.
     """
 
     name: str
@@ -176,8 +189,6 @@ class Study:
     timezone: str | None = None
     tracer: str | None = None
     calibration: CalibrationChoice | None = None
-    ``organ_rules`` says of an organ that its signal is an isolated deposit, measured with a margin; ``merge`` which
-    organs are measured as one.
     conditions: Mapping[str, Any] = field(default_factory=dict)
     saturation: Path | None = None
     reference_vial: Vial | None = None
@@ -191,10 +202,20 @@ class Study:
     pet_psf: PointSpread | None = None
     psf_files: tuple[Path, ...] = ()
     spill_over: bool = False
+    organ_rules: Mapping[str, OrganRule] = field(default_factory=dict)
+    merge: tuple[tuple[str, ...], ...] = ()
     background: float | str = 0.0
     repeatability: float | None = None
     rules: Literal["compare"] | None = None
     reference: str = "injected"
+    retention_at: tuple[float, ...] = ()
+    free_label: FreeLabel | None = None
+    doubling: Doubling | None = None
+
+    @property
+    def with_margin(self) -> tuple[str, ...]:
+        """The organs measured with a margin."""
+        return tuple(name for name, rule in self.organ_rules.items() if rule == "margin")
 
     def subject(self, subject_id: str) -> Subject:
         """Return the subject of that name; ``KeyError`` if there is none."""
@@ -202,8 +223,6 @@ class Study:
             if subject.id == subject_id:
                 return subject
         raise KeyError(subject_id)
-    organ_rules: Mapping[str, OrganRule] = field(default_factory=dict)
-    merge: tuple[tuple[str, ...], ...] = ()
 
     @property
     def days(self) -> tuple[float, ...]:

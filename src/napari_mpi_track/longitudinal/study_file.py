@@ -14,9 +14,11 @@ from napari_mpi_track.errors import MpiTrackError, StudyFileError
 from napari_mpi_track.imaging.approval import Approval
 from napari_mpi_track.imaging.point_spread import PointSpread, PsfShape
 from napari_mpi_track.imaging.volume import Modality
+from napari_mpi_track.longitudinal.dilution_by_division import Doubling, doubling_of_time, fit_doubling
 from napari_mpi_track.longitudinal.study import (
     CalibrationChoice,
     Fluorine,
+    FreeLabel,
     Injection,
     Radiotracer,
     ScanFile,
@@ -28,7 +30,9 @@ from napari_mpi_track.longitudinal.study import (
 from napari_mpi_track.longitudinal.study_schema import (
     ApprovalText,
     CalibrationText,
+    DivisionText,
     FiducialsText,
+    FreeLabelText,
     PsfText,
     RadiotracerText,
     SavedCurveText,
@@ -235,12 +239,15 @@ class _Builder:
             pet_psf=self._psf(("pet_psf",), text.pet_psf, text.pet_psf_fwhm_mm),
             psf_files=tuple(self.file.parent / psf for psf in (text.psf, text.pet_psf) if isinstance(psf, str)),
             spill_over=text.spill_over,
+            organ_rules=text.organ_rules,
+            merge=self._merge(text.merge),
             background=text.background,
             repeatability=text.repeatability,
             rules=text.rules,
             reference=reference,
-            organ_rules=text.organ_rules,
-            merge=self._merge(text.merge),
+            retention_at=tuple(dict.fromkeys(text.retention_at)),
+            free_label=_free_label(text.free_label_fraction),
+            doubling=_doubling(text.division),
         )
 
     def _reference_day(self, reference: str, subjects: tuple[Subject, ...]) -> None:
@@ -334,13 +341,6 @@ class _Builder:
             self.fault(place, error.what)
             return None
 
-    def _calibration(self, text: "str | SavedCurveText | CalibrationText | None") -> CalibrationChoice | None:
-        if text is None:
-            return None
-        if isinstance(text, str):
-            return CalibrationChoice(curve=self._file(("calibration",), text))
-        try:
-            require_known(text.override)
     def _merge(self, groups: list[list[str]]) -> tuple[tuple[str, ...], ...]:
         seen: set[str] = set()
         for at, group in enumerate(groups):
@@ -350,6 +350,13 @@ class _Builder:
                 seen.add(organ)
         return tuple(tuple(group) for group in groups)
 
+    def _calibration(self, text: "str | SavedCurveText | CalibrationText | None") -> CalibrationChoice | None:
+        if text is None:
+            return None
+        if isinstance(text, str):
+            return CalibrationChoice(curve=self._file(("calibration",), text))
+        try:
+            require_known(text.override)
         except MpiTrackError as error:
             self.fault(("calibration", "override"), error.what)
         override = tuple(text.override)
@@ -469,6 +476,20 @@ class _Builder:
         for at, name in enumerate(names):
             if name in names[:at]:
                 self.fault(place(at), f"{what} '{name}' is there twice")
+
+
+def _free_label(text: float | FreeLabelText | None) -> FreeLabel | None:
+    if text is None:
+        return None
+    return FreeLabel(text.fraction, text.sd) if isinstance(text, FreeLabelText) else FreeLabel(text)
+
+
+def _doubling(text: DivisionText | None) -> Doubling | None:
+    if text is None:
+        return None
+    if text.doubling_time_days is not None:
+        return doubling_of_time(text.doubling_time_days, text.doubling_time_sd_days)
+    return fit_doubling(list(text.label_per_cell), list(text.label_per_cell.values()))
 
 
 def _vial(text: float | VialText | None) -> Vial | None:

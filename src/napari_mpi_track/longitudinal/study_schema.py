@@ -239,6 +239,29 @@ class TimepointText(Text):
         return self
 
 
+class FreeLabelText(Text):
+    """The part of the injected label that was in no cell, and its SD."""
+
+    fraction: float = Field(ge=0, lt=1)
+    sd: float = Field(default=0.0, ge=0)
+
+
+class DivisionText(Text):
+    """How cells divide: a doubling time, or the label per cell measured over days."""
+
+    doubling_time_days: Length | None = None
+    doubling_time_sd_days: float = Field(default=0.0, ge=0)
+    label_per_cell: dict[float, Length] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _says_one(self) -> "DivisionText":
+        if (self.doubling_time_days is None) is not bool(self.label_per_cell):
+            raise ValueError("give either doubling_time_days or label_per_cell (days and label, three or more)")
+        if 0 < len(self.label_per_cell) < 3:
+            raise ValueError("label_per_cell needs three days or more")
+        return self
+
+
 # Subjects name files of the report; these signs no file system takes.
 _NOT_IN_A_NAME = set('/\\:*?"<>|') | {chr(code) for code in range(32)}
 
@@ -268,6 +291,16 @@ class SubjectText(Text):
         return value
 
 
+def _way_of_free_label(value: Any) -> str:
+    return "a fraction with its SD" if isinstance(value, dict) else "a fraction"
+
+
+FreeLabelWays = Annotated[
+    Annotated[float, Field(ge=0, lt=1), Tag("a fraction")] | Annotated[FreeLabelText, Tag("a fraction with its SD")],
+    Discriminator(_way_of_free_label),
+]
+
+
 class StudyText(Text):
     """The whole file."""
 
@@ -290,10 +323,13 @@ class StudyText(Text):
     pet_psf: PsfWays | None = None
     pet_psf_fwhm_mm: float | None = Field(default=None, ge=0)
     spill_over: bool = False
+    organ_rules: dict[str, OrganRule] = Field(default_factory=dict)
+    merge: list[Annotated[list[str], Field(min_length=2)]] = Field(default_factory=list)
     background: Level | Word = 0.0
     repeatability: RelativeError | None = None
     rules: Literal["compare"] | None = None
     reference: str | float = "injected"
+    retention_at: list[float] = Field(default_factory=list)
+    free_label_fraction: FreeLabelWays | None = None
+    division: DivisionText | None = None
     subjects: list[SubjectText] = Field(min_length=1)
-    organ_rules: dict[str, OrganRule] = Field(default_factory=dict)
-    merge: list[Annotated[list[str], Field(min_length=2)]] = Field(default_factory=list)

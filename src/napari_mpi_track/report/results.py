@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from napari_mpi_track.longitudinal.measurement import (
+    AgreementRow,
     AlignmentRow,
+    ArmRow,
     BalanceRow,
     BudgetRow,
     DecayRow,
+    DivisionRow,
     Measurement,
     OrganRuleRow,
     RetentionRow,
+    ScoreRow,
     SpillRow,
 )
 from napari_mpi_track.quantification.calibration import Calibration
@@ -36,6 +40,10 @@ class StudyResults:
     spill: tuple[SpillRow, ...] = ()
     balance: tuple[BalanceRow, ...] = ()
     rules: tuple[OrganRuleRow, ...] = ()
+    agreement: tuple[AgreementRow, ...] = ()
+    arms: tuple[ArmRow, ...] = ()
+    scores: tuple[ScoreRow, ...] = ()
+    divisions: tuple[DivisionRow, ...] = ()
 
     def units_of(self, modality: str) -> SignalUnits:
         """Return the units of a modality's scans, as the scans state them where there are any."""

@@ -12,13 +12,17 @@ from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.analysis import TimepointAnalysis, analyse_study, analyse_timepoint
 from napari_mpi_track.longitudinal.conditions import idle_overrides, study_calibration
 from napari_mpi_track.longitudinal.measurement import (
+    AgreementRow,
     AlignmentRow,
+    ArmRow,
     BalanceRow,
     BudgetRow,
     DecayRow,
+    DivisionRow,
     Measurement,
     OrganRuleRow,
     RetentionRow,
+    ScoreRow,
     SpillRow,
 )
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
@@ -33,7 +37,7 @@ from napari_mpi_track.report.pictures import draw_all, evidence_file
 from napari_mpi_track.report.provenance import InputHashes, provenance_of, timepoint_key
 from napari_mpi_track.report.results import Failure, StudyResults
 from napari_mpi_track.report.rounding import rounded
-from napari_mpi_track.report.tables import AgreementRow, write_table
+from napari_mpi_track.report.tables import write_table
 from napari_mpi_track.report.units import SignalUnits, units_of
 from napari_mpi_track.report.workers import Workers, worker_should_stop
 
@@ -181,6 +185,10 @@ def _results(study: Study, finished: Sequence[FinishedTimepoint]) -> tuple[Study
         tuple(row for timepoint in finished for row in timepoint.spill),
         analysis.balance,
         tuple(row for timepoint in finished for row in timepoint.rules),
+        analysis.days.agreement,
+        analysis.days.arms,
+        analysis.days.scores,
+        analysis.days.divisions,
     )
     idle = idle_overrides(study, [text for timepoint in finished for text in timepoint.overridden])
     return results, tuple(dict.fromkeys((*_told_once(finished, "warnings"), *analysis.warnings, *idle)))
@@ -378,7 +386,10 @@ def _write_tables(results: StudyResults, folder: Path) -> None:
         ("balance", BalanceRow, results.balance),
         ("rules", OrganRuleRow, results.rules),
         ("alignments", AlignmentRow, results.alignments),
-        ("agreement", AgreementRow, ()),
+        ("agreement", AgreementRow, results.agreement),
+        ("arms", ArmRow, results.arms),
+        ("scores", ScoreRow, results.scores),
+        ("divisions", DivisionRow, results.divisions),
     )
     for name, kind, rows in tables:
         write_table(rows, kind, folder / f"{name}.csv", overwrite=True)

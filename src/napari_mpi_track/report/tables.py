@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from io import StringIO
 from itertools import groupby
 from math import floor, isfinite, log10
@@ -32,20 +32,9 @@ FLAG_WORDS = {
     "free_89Zr": "bone takes up 89Zr set free by dead cells; not turned into cells",
     "rising": "the signal rises; there is no half-life",
     "too_few_points": "too few points for this model",
+    "interpolated": "read between two scans on a straight line of logarithms; the shape between them is assumed",
+    "small_n": "fewer than ten animals: the interval rests on normal scatter, and one animal can move it",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class AgreementRow:
-    """One measure of agreement between two modalities in one organ: a row of agreement.csv."""
-
-    organ: str
-    measure: str
-    value: float | None
-    low: float | None
-    high: float | None
-    animals: int
-    pairs: int
 
 
 def columns(kind: type) -> tuple[str, ...]:
