@@ -64,7 +64,7 @@ def test_a_table_of_readers_becomes_a_table_of_agreement_and_a_figure(study, tmp
     assert float(overlap["value"]) == pytest.approx(20 / 21)
     assert figure.read_bytes().startswith(b"\x89PNG")
     said = capsys.readouterr().out
-    assert "2 readers, 3 scans, 1 organs" in said
+    assert "2 readers, 3 scans, 1 organ\n" in said
     assert "ICC(2,1)" in said
 
 

@@ -211,7 +211,11 @@ def _reading_record(reading: "Reading", quantity: str | None) -> dict[str, Any]:
 
 
 def _tell(study: "ReaderStudy") -> None:
-    typer.echo(f"{len(study.readers)} readers, {len(study.scans)} scans, {len(study.organs)} organs")
+    scans, organs = len(study.scans), len(study.organs)
+    typer.echo(
+        f"{len(study.readers)} readers, {scans} {'scan' if scans == 1 else 'scans'}, "
+        f"{organs} {'organ' if organs == 1 else 'organs'}"
+    )
     for organ in dict.fromkeys(row.organ for row in study.rows):
         mine = [row for row in study.rows if row.organ == organ]
         words = []

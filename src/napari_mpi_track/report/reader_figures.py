@@ -1,5 +1,6 @@
 """The figure of several readers: what each measures, how far two differ, how far organs overlap."""
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -47,13 +48,16 @@ def _against_the_mean(axes: "Axes", study: ReaderStudy) -> None:
                 label=reader if at == 0 else None,
             )
     axes.axhline(0, color=INK, linewidth=0.8)
-    _name_organs(axes, study.organs)
+    # An organ's own coefficient: that of all together is high by itself.
+    found = [study.row(organ, "total", "icc_2_1") for organ in study.organs]
+    names = [
+        organ if icc is None else f"{organ}\n{icc.value:.2f}" for organ, icc in zip(study.organs, found, strict=True)
+    ]
+    _name_organs(axes, names)
     axes.set_ylabel("total against the readers' mean (%)", fontsize=9)
-    icc = study.row(study.organs[0] if len(study.organs) == 1 else ALL_ORGANS, "total", "icc_2_1")
-    if icc is not None and icc.low is not None:
-        whose = f"{icc.organ}: " if icc.organ == ALL_ORGANS else ""
-        axes.set_title(f"{whose}ICC(2,1) {icc.value:.3f} ({icc.low:.3f} to {icc.high:.3f})", fontsize=10, loc="left")
-    axes.legend(fontsize=8, frameon=False)
+    if any(found):
+        axes.set_title("each organ's ICC(2,1) is below its name", fontsize=10, loc="left")
+    axes.legend(fontsize=8, edgecolor="none", framealpha=0.85)
 
 
 def _ratios(axes: "Axes", study: ReaderStudy) -> None:
@@ -80,11 +84,13 @@ def _ratios(axes: "Axes", study: ReaderStudy) -> None:
                 line = "-" if row.statistic == "ratio" else (0, (4, 2))
                 axes.axhline(row.value, color=colour, linewidth=1.2, linestyle=line)
     axes.axhline(1, color=INK, linewidth=0.8)
-    axes.set_xscale("log")
+    if len(table) and table.max() > 10 * table.min():
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_formatter(lambda _value, _: "")
     axes.set_xlabel("mean total of the two (geometric)", fontsize=9)
     axes.set_ylabel("ratio of the two", fontsize=9)
     axes.set_title("limits of agreement (dashed)", fontsize=10, loc="left")
-    axes.legend(fontsize=8, frameon=False)
+    axes.legend(fontsize=8, edgecolor="none", framealpha=0.85)
 
 
 def _overlaps(axes: "Axes", study: ReaderStudy) -> None:
@@ -99,6 +105,6 @@ def _overlaps(axes: "Axes", study: ReaderStudy) -> None:
     axes.set_ylabel("Dice, each two readers", fontsize=9)
 
 
-def _name_organs(axes: "Axes", organs: tuple[str, ...]) -> None:
+def _name_organs(axes: "Axes", organs: Sequence[str]) -> None:
     axes.set_xticks(range(len(organs)), organs, rotation=30 if len(organs) > 3 else 0, fontsize=9)
     axes.set_xlim(-0.6, len(organs) - 0.4)
