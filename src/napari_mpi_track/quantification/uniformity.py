@@ -98,12 +98,11 @@ def check_uniformity(
     for name in organs:
         box = _box_of(occupancy.organs[name], model.shape, reach)
         inside = occupancy.organs[name].dense(occupancy.grid.shape)[box]
-        tested = _Organ(inside, model[box], smooth_residual[box], noise, smooth_noise, sds)
+        organ = _Organ(inside, model[box], smooth_residual[box], noise, smooth_noise, sds)
         allowed = _ALLOWED**2 * float((inside * smooth_model[box] ** 2).sum())
         if displacement_mm > 0:
             allowed += displacement_mm**2 * float((inside * _steepness(smooth_model[box], occupancy)).sum())
-        p_value[name] = tested.chance(allowed)
-        widths[name] = tested.widening(smooth_widening[box])
+        p_value[name], widths[name] = organ.tested(allowed, smooth_widening[box])
     known = float(np.max(point_spread.fwhm_relative_sd))
     return Uniformity(p_value, widths, _ask_for_another_blur(widths, max(_ALLOWED_WIDENING, 2 * known)))
 
@@ -128,10 +127,8 @@ class _Organ:
     smooth_noise: Noise
     sds: NDArray[np.float64]
 
-    def chance(self, allowed: float) -> float:
-        """Return the chance of so large a residual within the organ under even light."""
-        from scipy.special import gammaincc
-
+    def tested(self, allowed: float, change: NDArray[np.float64]) -> tuple[float, tuple[float, float]]:
+        """Return the chance of so large a residual under even light, and the widening it asks for with its SD."""
         weight, sd = self.inside, self.smooth_noise.sd
         # The organ's own total was fitted: of noise n the residual keeps n - model (w.n)/(w.model), which takes the
         # smoothed covariance R to R + U M U' with U and M of two columns.
@@ -140,27 +137,55 @@ class _Organ:
         images = [shape, _smooth(together, self.sds)]
         mixed = np.array([[float((weight * together).sum()), -1.0], [-1.0, 0.0]])
         inner = np.array([[float((a * weight * b).sum()) for b in images] for a in images])
-        smeared = [self.smooth_noise.smear(weight * image) for image in images]
-        crossed = np.array([[float((a * weight * b).sum()) for b in smeared] for a in images])
-        squared = Noise(sd**2, 0.0, self.smooth_noise.correlation**2, "")
+        slope = weight * change
+        by_pairs, squared = self._quadratic_forms([weight * images[0], weight * images[1], slope], weight)
+        crossed = by_pairs[:2, :2]
         mean = sd**2 * float(weight.sum()) + float(np.trace(mixed @ inner)) + allowed
-        square = float((weight * squared.smear(weight)).sum()) + 2 * float(np.trace(mixed @ crossed))
-        variance = 2 * (square + float(np.trace(mixed @ inner @ mixed @ inner)))
+        variance = 2 * (squared + 2 * float(np.trace(mixed @ crossed)) + float(np.trace(mixed @ inner @ mixed @ inner)))
         # A fixed misfit b of b'b = allowed adds 4 b'Cb, C's largest eigenvalue being below the sum of its row.
         variance += 4 * allowed * sd**2 * float(self.smooth_noise.correlation.sum())
-        if not (mean > 0 and variance > 0):
-            return 1.0
-        found = float((weight * self.residual**2).sum())
-        return float(gammaincc(mean**2 / variance, found * mean / variance))
-
-    def widening(self, change: NDArray[np.float64]) -> tuple[float, float]:
-        """Return the relative widening that explains the residual best, and its SD from noise."""
-        slope = self.inside * change
+        chance = _chance(float((weight * self.residual**2).sum()), mean, variance)
         power = float((slope * change).sum())
         if not power > 0:
-            return 0.0, np.inf
-        spread = float((slope * self.smooth_noise.smear(slope)).sum())
-        return float((slope * self.residual).sum()) / power, float(np.sqrt(max(spread, 0.0))) / power
+            return chance, (0.0, np.inf)
+        spread = float(np.sqrt(max(by_pairs[2, 2], 0.0)))
+        return chance, (float((slope * self.residual).sum()) / power, spread / power)
+
+    def _quadratic_forms(
+        self, images: list[NDArray[np.float64]], weight: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], float]:
+        """Return a'Rb for every pair of images, and w'(R o R)w, all from one transform each (Parseval)."""
+        from scipy import fft
+
+        correlation = self.smooth_noise.correlation
+        size = [fft.next_fast_len(n + m // 2, real=True) for n, m in zip(weight.shape, correlation.shape, strict=True)]
+        # Only lags that fit into the box count; the kernel's middle goes to index 0.
+        reach = [min(m // 2, n - 1) for n, m in zip(weight.shape, correlation.shape, strict=True)]
+        middle = tuple(slice(m // 2 - r, m // 2 + r + 1) for r, m in zip(reach, correlation.shape, strict=True))
+        kernel = np.zeros(size)
+        kernel[tuple(slice(0, 2 * r + 1) for r in reach)] = correlation[middle]
+        kernel = np.roll(kernel, [-r for r in reach], axis=(0, 1, 2))
+        plain, squared = fft.rfftn(kernel).real, fft.rfftn(kernel**2).real
+        # Of a real transform every frequency but the first and the last along the last axis stands for two.
+        doubled = np.full(plain.shape[-1], 2.0)
+        doubled[0] = 1.0
+        if size[-1] % 2 == 0:
+            doubled[-1] = 1.0
+        count, sd = float(np.prod(size)), self.smooth_noise.sd
+        spectra = [fft.rfftn(image, size) for image in images]
+        pairs = [[float((doubled * plain * (a * b.conj()).real).sum()) for b in spectra] for a in spectra]
+        of_weight = fft.rfftn(weight, size)
+        square = float((doubled * squared * (of_weight * of_weight.conj()).real).sum())
+        return sd**2 * np.array(pairs) / count, sd**4 * square / count
+
+
+def _chance(found: float, mean: float, variance: float) -> float:
+    """Return the chance that a gamma of this mean and variance is as large as ``found``."""
+    from scipy.special import gammaincc
+
+    if not (mean > 0 and variance > 0):
+        return 1.0
+    return float(gammaincc(mean**2 / variance, found * mean / variance))
 
 
 def _smoothing_sds(point_spread: PointSpread, occupancy: Occupancy) -> NDArray[np.float64]:
