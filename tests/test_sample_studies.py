@@ -114,7 +114,7 @@ def test_every_table_has_the_columns_of_the_contract(sample):
         "signal_mean,signal_max,background_mean,noise_sd,spill_in_fraction,alignment_error_mm,cells,cells_low,"
         "cells_high,iron_ng,iron_ng_low,iron_ng_high,activity_kBq,percent_id,percent_id_per_g,suv_mean,flag,"
         "background_sd,background_local,signal_total_local,centre_x_mm,centre_y_mm,centre_z_mm,"
-        "extent_plane_mm,extent_row_mm,extent_column_mm"
+        "extent_plane_mm,extent_row_mm,extent_column_mm,noise_degrees_of_freedom"
     )
     for table, columns in {
         "retention.csv": "subject,group,day,modality,organ,reference,retention_percent,retention_low,"

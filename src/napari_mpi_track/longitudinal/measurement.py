@@ -51,6 +51,7 @@ class Measurement:
     extent_plane_mm: float | None = None
     extent_row_mm: float | None = None
     extent_column_mm: float | None = None
+    noise_degrees_of_freedom: float | None = None
     signal: Estimate | None = field(default=None, metadata={"column": False})
 
 

@@ -158,6 +158,7 @@ def rows_of_scan(
         background_mean=scan.signals.background,
         background_sd=scan.background.sd,
         noise_sd=scan.noise.sd,
+        noise_degrees_of_freedom=scan.noise.degrees_of_freedom if np.isfinite(scan.noise.degrees_of_freedom) else None,
         flag=";".join(scan.scan_flags()),
     )
     rows, budget = [], []

@@ -108,7 +108,31 @@ def _signal(study: Study) -> str:
     return (
         f"The {metric} of every organ was measured on the grid the scan was acquired on, organs entering as the "
         f"fraction of each voxel they fill, so that organs and outside add up to the scan's total.{saturated}"
+        f"{_background(study)} The error of a total holds the noise with its autocovariance, the background, what is "
+        "not known of the blur, the alignment (64 movements drawn from its own covariance) and the scatter of one "
+        f"measurement{_scatter(study)}; the calibration's error is shared by all organs."
     )
+
+
+def _background(study: Study) -> str:
+    if study.background == 0:
+        return ""
+    ways = {
+        "robust": "the mode of all voxels",
+        "shell": "the mean of a shell round each organ",
+        "pre-injection": "the same organ's signal before injection",
+    }
+    if isinstance(study.background, str):
+        taken = ways.get(study.background, f"the mean of {study.background}")
+    else:
+        taken = f"{study.background:g}"
+    return f" The background taken off was {taken}."
+
+
+def _scatter(study: Study) -> str:
+    if study.repeatability is None:
+        return ", as calibration samples scatter"
+    return f" ({100 * study.repeatability:.3g} %, stated)"
 
 
 def _spill_over(study: Study) -> list[str]:

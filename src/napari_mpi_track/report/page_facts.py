@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.longitudinal.study import Study, Subject
+from napari_mpi_track.quantification.backgrounds import PRE_INJECTION, SHELL
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.quantification.half_lives import half_life_h
 from napari_mpi_track.report.methods_text import point_spread_in_words
@@ -166,6 +167,13 @@ def signal_facts(study: Study, results: StudyResults) -> Facts:
         ("pictures", "clear below 5 x the SD of the noise"),
         ("receiver saturation", "not corrected" if study.saturation is None else f"corrected, {study.saturation.name}"),
         ("background", f"one per scan: {_span(background)} {voxel}" if background else "none subtracted"),
+        ("background of organs", study.background if study.background in (SHELL, PRE_INJECTION) else "the scan's"),
+        (
+            "scatter of one scan",
+            "as calibration samples scatter"
+            if study.repeatability is None
+            else f"{100 * study.repeatability:.3g} %, as the study states",
+        ),
         ("organs", "labels drawn beforehand" + (f", named by {organ_names}" if organ_names else "")),
         *_carried_organs(study, results),
         *_corrected_organs(study),
