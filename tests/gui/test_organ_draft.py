@@ -1,12 +1,16 @@
 """Organs being drawn, without a window: strokes, undo, locks, names, and the voxels that are painted on."""
 
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from napari_mpi_track.errors import MeasurementError
+from napari_mpi_track.gui.alignment_look import Look
+from napari_mpi_track.gui.alignment_slices import FACINGS
 from napari_mpi_track.gui.organ_brush import brushed
 from napari_mpi_track.gui.organ_day import signal_in
 from napari_mpi_track.gui.organ_draft import (
@@ -24,6 +28,7 @@ from napari_mpi_track.gui.organ_draft import (
     without_organ,
 )
 from napari_mpi_track.gui.organ_finding import label_voxels_in
+from napari_mpi_track.gui.organ_look import OrganLook, colour_rows
 from napari_mpi_track.gui.organ_work import WorkingLabels, differing
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
@@ -197,3 +202,21 @@ def test_voxels_of_a_mask_are_those_whose_centres_lie_in_it() -> None:
     truth = np.zeros(len(centres), bool)
     truth[inside] = mask[tuple(there[inside].T)]
     assert np.array_equal(np.sort(found), np.flatnonzero(truth))
+
+
+@pytest.mark.parametrize("matrix", [np.diag([1, 1, 1, 1.0]), np.diag([1, -1, 1, 1.0]), np.eye(4)[[1, 0, 2, 3]]])
+@pytest.mark.parametrize("is_oblique", [False, True])
+def test_each_pixel_of_a_view_shows_the_label_under_it(matrix: Any, is_oblique: bool) -> None:
+    grid = Grid(GRID.shape, matrix @ GRID.lps_from_index)
+    grid = oblique(grid) if is_oblique else grid
+    draft = two_organs(grid)
+    scan = Volume(np.random.default_rng(0).normal(size=grid.shape), grid, Modality.CT)
+    middle = grid.lps_from(np.array([8.2, 9.4, 9.7]))
+    look = OrganLook(replace(Look.at(scan, None), cross_mm=middle), draft.base.voxels, grid, colour_rows({}))
+    for facing in FACINGS.values():
+        pane = look.look.pane(facing, 0.37, 60, 50)
+        index = np.rint(grid.index_from(pane.points_mm())).astype(int)
+        inside = ((index >= 0) & (index < grid.shape)).all(axis=-1)
+        truth = np.where(inside, draft.base.voxels[tuple(np.moveaxis(index * inside[..., None], -1, 0))], 0)
+        assert np.array_equal(look.labels_at(pane), truth)
+        assert set(np.unique(truth)) == {0, 2}

@@ -153,18 +153,19 @@ def test_a_stroke_of_naparis_brush_changes_the_table_at_once_and_exactly_soon(
     measured: OrgansPanel, qtbot: QtBot
 ) -> None:
     before, count = cells(measured), voxels_in(measured)
-    paint(measured, SPOT_MM + [6.0, 0, 0])
-    added = voxels_in(measured) - count
-    assert added > 5
+    paint(measured, SPOT_MM + [2.0, 0, 0], label=0)
+    taken = count - voxels_in(measured)
+    assert taken > 5
     at_once = cells(measured)
-    assert at_once[0] == str(count + added)
+    assert at_once[0] == str(count - taken)
     assert at_once[1].startswith("≈")
     settled(measured, qtbot)
     exact = cells(measured)
     assert not exact[1].startswith("≈")
     reckoned, true, old = (float(text.strip("≈ ").replace(",", "")) for text in (at_once[1], exact[1], before[1]))
-    # What the stroke was reckoned to add is near what it adds, against a signal of 1 % noise.
-    assert abs(reckoned - true) < 0.02 * old
+    # Label voxels are looked up at points of the scan's blocks: a tenth of what the stroke takes, at most.
+    assert true < old
+    assert abs(reckoned - true) < 0.1 * (old - true)
 
 
 def test_undo_takes_a_stroke_back_in_napari_and_in_the_numbers(measured: OrgansPanel, qtbot: QtBot) -> None:
@@ -400,6 +401,93 @@ def test_painted_organs_come_back_with_the_study(measured: OrgansPanel, tmp_path
     assert again.is_of_study
     # Painted over since: the approval no longer stands.
     more = use_in_study(used.scene, painted(used.draft, np.array([9]), np.array([1], np.uint8)))
-    assert "m01_day0_edits_2.nii.gz" in more.in_words()
+    assert more.changes["organ_edits"].name == "m01_day0_edits_2.nii.gz"
     write_in_study_file(more)
     assert organs_of_file(load_study(study_file), *scene_of(load_study(study_file))).approved == {}
+
+
+def test_the_body_is_found_where_nothing_is_drawn_yet(measured: OrgansPanel, qtbot: QtBot) -> None:
+    count = voxels_in(measured)
+    measured.contents.finds.setChecked(True)
+    measured.contents.finds_part.finders["body"].click()
+    settled(measured, qtbot)
+    assert draft(measured).names == {1: "tumour", 2: "body"}
+    body = np.count_nonzero(distances_mm(ANATOMY, np.zeros(3)) < 11)
+    assert voxels_in(measured) == count
+    assert voxels_in(measured, 2) + count == pytest.approx(body, rel=0.1)
+    measured.undo.click()
+    assert voxels_in(measured, 2) == 0
+
+
+def test_painted_seeds_grow_to_the_edges_and_the_background_goes(measured: OrgansPanel, qtbot: QtBot) -> None:
+    parts = measured.contents
+    parts.delete_button.click()
+    for name in ("animal", "background"):
+        parts.name.setCurrentText(name)
+        parts.add_button.click()
+    paint(measured, [0.0, 0, 0], size=4, label=1)
+    for corner in ([-13.0, -12, -11], [12.0, 12, 11], [-13.0, 12, 0], [12.0, -12, 0]):
+        paint(measured, corner, size=4, label=2)
+    # Outside of the animal there is nothing: seeds in every slice are not needed.
+    parts.finds_part.method.setCurrentIndex(1)
+    parts.finds_part.seeds_button.click()
+    settled(measured, qtbot)
+    assert draft(measured).names == {1: "animal"}
+    body = np.count_nonzero(distances_mm(ANATOMY, np.zeros(3)) < 11)
+    assert voxels_in(measured) == pytest.approx(body, rel=0.15)
+
+
+def test_labels_of_a_file_come_in_under_what_was_painted(measured: OrgansPanel, tmp_path: Path, qtbot: QtBot) -> None:
+    measured.contents.save_button.chosen.emit(str(tmp_path / "organs.nii.gz"))
+    qtbot.waitUntil(lambda: (tmp_path / "organs.nii.gz").is_file() and measured._working is None, timeout=20_000)
+    before = layer(measured).data.copy()
+    paint(measured, SPOT_MM + [7.0, 0, 0])
+    with_stroke = layer(measured).data.copy()
+    measured.contents.finds_part.load_button.chosen.emit(str(tmp_path / "organs.nii.gz"))
+    settled(measured, qtbot)
+    assert np.array_equal(layer(measured).data, with_stroke)
+    assert not np.array_equal(before, with_stroke)
+    assert "organs.nii.gz" in measured.contents.where.text()
+
+
+def test_tables_and_the_matrix_are_saved(measured: OrgansPanel, tmp_path: Path) -> None:
+    measured.contents.table_button.chosen.emit(str(tmp_path / "organs.csv"))
+    with (tmp_path / "organs.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [row["organ"] for row in rows][:1] == ["tumour"]
+    measured.contents.blur.setChecked(True)
+    # This study gives no point spread.
+    assert "Nothing is corrected" in measured.contents.matrix.text()
+    assert not measured.contents.matrix_button.isEnabled()
+
+
+def test_the_picture_follows_the_views_and_turns(measured: OrgansPanel, viewer: Any) -> None:
+    measured.views.look_at(SPOT_MM)
+    assert np.allclose(viewer.dims.point[-3:], SPOT_MM[::-1], atol=0.51)
+    measured.views.picture.setCurrentText("coronal")
+    assert viewer.dims.order[-2:] == (0, 2)
+    measured.views.picture.setCurrentText("3-D")
+    assert viewer.dims.ndisplay == 3
+    assert layer(measured).contour == 0
+
+
+def test_a_blinded_reading_is_signed_code_by_code_before_names_open(
+    day: OrgansPanel, tmp_path: Path, qtbot: QtBot
+) -> None:
+    part, session = day.contents.reading_part, day.session
+    part.blind_into(str(tmp_path / "reading"))
+    qtbot.waitUntil(lambda: session.state.study.name == "blinded reading", timeout=30_000)
+    codes = [subject.id for subject in session.state.study.subjects]
+    assert codes == ["R01", "R02"]
+    day.contents.by.setText("A. Reader")
+    for code in codes:
+        session.look_at(code, 0)
+        qtbot.waitUntil(lambda: draft(day) is not None, timeout=20_000)
+        assert "m01" not in day.contents.where.text()
+        assert not part.open_button.isEnabled()
+        part.sign_button.click()
+        assert f"{code} is signed by A. Reader" in day.contents.said.text()
+    assert part.open_button.isEnabled()
+    part.open_button.click()
+    assert "m01, day 0" in part.names.text()
+    assert "m01, day 7" in part.names.text()

@@ -90,6 +90,26 @@ def voxels_of(draft: OrganDraft) -> NDArray[Any]:
     return voxels
 
 
+def labels_at(draft: OrganDraft, voxel: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the labels of some voxels (flat, ascending, each once) as drawn now."""
+    labels = draft.base.voxels.reshape(-1)[voxel].astype(np.int64)
+    if voxel.size:
+        at = np.searchsorted(voxel, draft.edits.voxel)
+        is_in = (at < voxel.size) & (voxel[np.minimum(at, voxel.size - 1)] == draft.edits.voxel)
+        labels[at[is_in]] = draft.edits.value[is_in]
+    return labels
+
+
+def edited_in_either(one: OrganDraft, other: OrganDraft) -> NDArray[np.int64]:
+    """Return the voxels that are painted in one of two drafts, flat, ascending, each once."""
+    both = np.concatenate([one.edits.voxel, other.edits.voxel])
+    # Two runs in order each: the stable sort merges them.
+    both.sort(kind="stable")
+    is_first = np.ones(both.size, dtype=bool)
+    is_first[1:] = both[1:] != both[:-1]
+    return np.asarray(both[is_first], dtype=np.int64)
+
+
 def labels_of(draft: OrganDraft, voxels: NDArray[Any]) -> OrganLabels:
     """Return ``voxels`` as organs with the draft's names."""
     return OrganLabels(voxels, draft.base.grid, draft.names, draft.base.colours, draft.base.file)

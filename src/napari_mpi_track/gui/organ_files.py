@@ -44,8 +44,8 @@ class UsedOrgans:
         return self.scene.study
 
     def in_words(self) -> str:
-        """Return the lines of the study file, one after the other."""
-        return "; ".join(f"{key}: {value}" for key, value in self.lines.items() if value is not None)
+        """Return which keys of the day its study file lacks: "organ_edits and approved"."""
+        return " and ".join(self.lines)
 
 
 def save_organs(organs: OrganLabels, path: Path) -> None:
@@ -56,12 +56,6 @@ def save_organs(organs: OrganLabels, path: Path) -> None:
 def save_table(measured: MeasuredOrgans, path: Path) -> None:
     """Write what was measured as CSV, its columns those of measurements.csv."""
     write_table(measured.rows.measurements, Measurement, path, overwrite=True)
-
-
-def spill_png(measured: MeasuredOrgans, wide_px: int) -> bytes:
-    """Return the matrix of spill-over as PNG, no more pixels wide than are looked at."""
-    figure = spill_figure(measured.rows.spill)
-    return figure_bytes(figure, "png", dots_per_inch=round(wide_px / figure.get_figwidth()))
 
 
 def save_matrix(measured: MeasuredOrgans, path: Path) -> None:

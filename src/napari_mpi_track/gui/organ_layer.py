@@ -23,10 +23,12 @@ class OrganLayer:
         self.layer: Any = None
         self._names: Any = None
         viewer.layers.events.inserted.connect(self._inserted)
+        viewer.dims.events.ndisplay.connect(self._turned)
 
     def close(self) -> None:
         """Listen no more, and take the layer away."""
         self._viewer.layers.events.inserted.disconnect(self._inserted)
+        self._viewer.dims.events.ndisplay.disconnect(self._turned)
         self.take_away()
 
     def take_away(self) -> None:
@@ -50,7 +52,7 @@ class OrganLayer:
             "metadata": {METADATA_KEY: shown_of_organs(draft.base)},
         }
         self.layer = self._viewer.add_labels(work.shown, **settings)
-        self.layer.contour = 1
+        self._turned()
         self.layer.events.paint.connect(self._painted)
         # One history for all panels: napari's own would take back what the session still holds.
         for keys, step in (("Control-Z", self._undo), ("Control-Shift-Z", self._redo)):
@@ -87,11 +89,24 @@ class OrganLayer:
     def turn_picture(self, picture: str) -> None:
         """Turn napari's picture: "axial", "coronal", "sagittal", or "3-D"."""
         dims = self._viewer.dims
+        if self.layer is not None and picture == "3-D":
+            self.layer.contour = 0
         dims.ndisplay = 3 if picture == "3-D" else 2
         if picture in _ORDERS:
             before = dims.ndim - 3
             dims.order = (*range(before), *(before + axis for axis in _ORDERS[picture]))
             self._viewer.reset_view()
+
+    def look_at(self, at_mm: Any) -> None:
+        """Lay the plane of napari's picture through a point, LPS mm."""
+        dims = self._viewer.dims
+        if self.layer is not None:
+            dims.set_point(range(dims.ndim - 3, dims.ndim), tuple(float(x) for x in at_mm[::-1]))
+
+    def _turned(self, _: Any = None) -> None:
+        # In 3-D napari draws whole organs, and warns of outlines.
+        if self.layer is not None:
+            self.layer.contour = 1 if self._viewer.dims.ndisplay == 2 else 0
 
     def _painted(self, _: Any) -> None:
         self._stroked()

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_mpi_track.gui.organ_day import MeasuredOrgans, OrganScene, signal_in
-from napari_mpi_track.gui.organ_draft import OrganDraft, organ_in_words
+from napari_mpi_track.gui.organ_draft import OrganDraft, edited_in_either, labels_at, organ_in_words
 from napari_mpi_track.longitudinal.measurement import Measurement
 from napari_mpi_track.report.tables import FLAG_WORDS, cells_in_words, three_digits
 
 # Strokes beyond this are waited for: the exact numbers come nearly as soon.
 _MOST_VOXELS_AT_ONCE = 200_000
+# What a stroke changes less than this part of an organ's signal is not seen in three digits.
+_UNSEEN = 5e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,12 @@ def change_since(day: OrganScene, measured: MeasuredOrgans, draft: OrganDraft) -
     mpi = day.scene.mpi
     if mpi is None or mpi.is_projection or draft.base is not measured.draft.base:
         return None
-    voxel = np.union1d(draft.edits.voxel, measured.draft.edits.voxel)
+    voxel = edited_in_either(draft, measured.draft)
     if voxel.size > _MOST_VOXELS_AT_ONCE:
-        voxel = voxel[_labels_at(draft, voxel) != _labels_at(measured.draft, voxel)]
+        voxel = voxel[labels_at(draft, voxel) != labels_at(measured.draft, voxel)]
     if voxel.size > _MOST_VOXELS_AT_ONCE:
         return None
-    before, now = _labels_at(measured.draft, voxel), _labels_at(draft, voxel)
+    before, now = labels_at(measured.draft, voxel), labels_at(draft, voxel)
     is_moved = before != now
     voxel, before, now = voxel[is_moved], before[is_moved], now[is_moved]
     background = measured.scan.signals.background
@@ -61,20 +62,26 @@ def change_since(day: OrganScene, measured: MeasuredOrgans, draft: OrganDraft) -
 
 
 def organ_lines(
-    draft: OrganDraft, counts: Mapping[int, int], measured: MeasuredOrgans | None, change: Change | None
+    draft: OrganDraft,
+    counts: Mapping[int, int],
+    measured: MeasuredOrgans | None,
+    change: Change | None,
+    *,
+    is_awaited: bool = False,
 ) -> list[OrganLine]:
     """Return a line an organ; ``counts`` are the voxels of each label now.
 
-    ``change`` is what was painted since ``measured``: ``None`` if that is not known.
+    ``change`` is what was painted since ``measured``: ``None`` if that is not known. ``is_awaited`` says that
+    numbers are on their way.
     """
     corrected = {} if measured is None or change is None else _corrected(measured, change)
     lines = []
     for label, name in draft.names.items():
         volume = counts.get(label, 0) * draft.base.grid.voxel_volume_mm3
         row = None if measured is None else measured.row(name)
-        is_exact = row is not None and change is not None and not corrected
+        is_exact = row is not None and change is not None and not _is_seen(row, corrected.get(label, 0.0))
         if row is None:
-            signal, cells = _of_new(change, label)
+            signal, cells = _of_new(change, label, "…" if is_awaited else "")
         elif is_exact:
             signal, cells = _signal(row), _cells(row)
         else:
@@ -86,14 +93,6 @@ def organ_lines(
             )
         )  # fmt: skip
     return lines
-
-
-def _labels_at(draft: OrganDraft, voxel: NDArray[np.int64]) -> NDArray[np.int64]:
-    labels = draft.base.voxels.reshape(-1)[voxel].astype(np.int64)
-    at = np.searchsorted(voxel, draft.edits.voxel)
-    is_in = (at < voxel.size) & (voxel[np.minimum(at, max(voxel.size - 1, 0))] == draft.edits.voxel)
-    labels[at[is_in]] = draft.edits.value[is_in]
-    return labels
 
 
 def _corrected(measured: MeasuredOrgans, change: Change) -> dict[int, float]:
@@ -109,10 +108,10 @@ def _corrected(measured: MeasuredOrgans, change: Change) -> dict[int, float]:
     return {**{label: value for label, value in change.signal.items() if label not in by_label}, **by_label}
 
 
-def _of_new(change: Change | None, label: int) -> tuple[str, str]:
+def _of_new(change: Change | None, label: int, otherwise: str) -> tuple[str, str]:
     if change is None or label not in change.signal:
-        return "", ""
-    return f"≈ {three_digits(change.signal[label])}", ""
+        return otherwise, otherwise
+    return f"≈ {three_digits(change.signal[label])}", otherwise
 
 
 def _reckoned(row: Measurement, measured: MeasuredOrgans | None, change: float | None) -> tuple[str, str]:
@@ -125,6 +124,10 @@ def _reckoned(row: Measurement, measured: MeasuredOrgans | None, change: float |
         return signal, "…" if row.cells_high is not None else ""
     slope = measured.slope
     return signal, "…" if slope is None else f"≈ {three_digits(row.cells + change / slope)}"
+
+
+def _is_seen(row: Measurement, change: float) -> bool:
+    return abs(change) > _UNSEEN * abs(_total(row) or 0.0)
 
 
 def _total(row: Measurement) -> float | None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 from napari_mpi_track.gui.alignment_look import Look
 from napari_mpi_track.gui.alignment_slices import Pane, sampled
@@ -70,10 +69,33 @@ class OrganLook:
         """Return the label under every pixel of a pane, shape (height, width)."""
         to_index = self.grid.index_from_lps
         first = to_index[:3, :3] @ pane.mm_at(0.5, 0.5) + to_index[:3, 3]
-        down, right = (to_index[:3, :3] @ np.asarray(along) for along in (pane.facing.down, pane.facing.right))
-        matrix = np.stack([np.zeros(3), down * pane.mm_per_pixel, right * pane.mm_per_pixel], axis=1)
-        shape = (1, pane.height, pane.width)
-        return np.asarray(ndimage.affine_transform(self.labels, matrix, first, output_shape=shape, order=0)[0])
+        down, right = (
+            to_index[:3, :3] @ np.asarray(along) * pane.mm_per_pixel for along in (pane.facing.down, pane.facing.right)
+        )
+        rows = first + np.arange(pane.height)[:, None] * down
+        columns = np.arange(pane.width)[:, None] * right
+        if np.count_nonzero(np.abs(down) > 1e-9) == np.count_nonzero(np.abs(right) > 1e-9) == 1:
+            return self._straight(rows, columns)
+        index = np.rint(rows[:, None] + columns[None]).astype(np.int64)
+        is_inside = ((index >= 0) & (index < self.labels.shape)).all(axis=-1)
+        found = self.labels[tuple(np.moveaxis(np.where(is_inside[..., None], index, 0), -1, 0))]
+        return np.where(is_inside, found, 0)
+
+    def _straight(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[Any]:
+        """Return the labels where a pane's rows and columns run along two axes of the grid: its plane, stretched."""
+        across = int(np.argmax(np.abs(columns[-1])))
+        down = int(np.argmax(np.abs(rows[-1] - rows[0])))
+        through = 3 - across - down
+        plane = int(np.rint(rows[0, through]))
+        if across == down or not 0 <= plane < self.labels.shape[through]:
+            return np.zeros((len(rows), len(columns)), dtype=self.labels.dtype)
+        at_row = np.rint(rows[:, down]).astype(int)
+        at_column = np.rint(rows[0, across] + columns[:, across]).astype(int)
+        slab = self.labels.take(plane, axis=through)
+        slab = slab if down < across else slab.T
+        is_in_row, is_in_column = ((at >= 0) & (at < n) for at, n in zip((at_row, at_column), slab.shape, strict=True))
+        found = slab[np.where(is_in_row, at_row, 0)[:, None], np.where(is_in_column, at_column, 0)]
+        return np.where(is_in_row[:, None] & is_in_column, found, 0)
 
     def with_organs(
         self, scans: NDArray[np.uint8], labels: NDArray[Any], tracer: NDArray[np.float32] | None

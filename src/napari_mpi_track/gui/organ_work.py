@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_mpi_track.gui.display_grid import display_grid
-from napari_mpi_track.gui.organ_draft import OrganDraft, voxels_of
+from napari_mpi_track.gui.organ_draft import OrganDraft, edited_in_either, labels_at, voxels_of
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.transform import Transform
@@ -65,13 +65,16 @@ class WorkingLabels:
     def show(self, draft: OrganDraft) -> NDArray[np.int64]:
         """Bring the array to what a draft says, the labels on the same grid; return the voxels that changed."""
         old, self._draft = self._draft, draft
-        target = voxels_of(draft)
         if draft.base is old.base:
-            asked = np.union1d(old.edits.voxel, draft.edits.voxel).astype(np.int64)
-            voxel = asked[self._kept.reshape(-1)[asked] != target.reshape(-1)[asked]]
+            asked = edited_in_either(old, draft)
+            target = labels_at(draft, asked).astype(self.voxels.dtype)
+            is_new = self._kept.reshape(-1)[asked] != target
+            voxel, value = asked[is_new], target[is_new]
         else:
-            voxel = np.flatnonzero(self._kept.reshape(-1) != target.reshape(-1))
-        self.put(voxel, target.reshape(-1)[voxel])
+            whole = voxels_of(draft).astype(self.voxels.dtype, copy=False)
+            voxel = differing(whole, self._kept)
+            value = whole.reshape(-1)[voxel]
+        self.put(voxel, value)
         return np.asarray(voxel, dtype=np.int64)
 
     def can_show(self, draft: OrganDraft) -> bool:
@@ -128,7 +131,13 @@ def _counted(voxels: NDArray[Any]) -> dict[int, int]:
     """Return how many voxels each label has; plane by plane, so that little memory is needed."""
     counts: dict[int, int] = {}
     for plane in voxels:
-        for label, count in zip(*np.unique(plane, return_counts=True), strict=True):
+        # Labels as large as an atlas pleases cannot be counted in a row of boxes.
+        if plane.dtype.itemsize <= 2:
+            boxes = np.bincount(plane.reshape(-1))
+            found = zip(np.flatnonzero(boxes), boxes[boxes > 0], strict=True)
+        else:
+            found = zip(*np.unique(plane, return_counts=True), strict=True)
+        for label, count in found:
             counts[int(label)] = counts.get(int(label), 0) + int(count)
     return counts
 

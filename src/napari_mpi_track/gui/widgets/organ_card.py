@@ -1,19 +1,22 @@
 """What the measured organs came to: how sure their place is, what is doubtful, how much lies in no organ, the blur."""
 
+from collections.abc import Sequence
 from html import escape
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from napari_mpi_track.gui.organ_day import MeasuredOrgans, OrganScene
 from napari_mpi_track.gui.widgets.panel_frame import wrapped
 from napari_mpi_track.gui.widgets.result_card import flags_in_words, show_chip
+from napari_mpi_track.longitudinal.measurement import SpillRow
+from napari_mpi_track.longitudinal.scan_parts import is_marker
 from napari_mpi_track.quantification.backgrounds import PRE_INJECTION
+from napari_mpi_track.quantification.occupancy import FIDUCIALS
 from napari_mpi_track.report.tables import three_digits
 
-_MATRIX_PX = 320
-DRAWN_PX = 2 * _MATRIX_PX
+# Less than this many percent is no number in the table.
+_SEEN = 0.05
 
 
 class OrganCard(QFrame):
@@ -69,23 +72,38 @@ class OrganCard(QFrame):
         self.reason.setText(escape(f"{alignment.reason[:1].upper()}{alignment.reason[1:]}."))
 
 
-class MatrixPart(QLabel):
-    """The spill-over matrix as a picture, as wide as the panel."""
+def spill_table(rows: Sequence[SpillRow]) -> str:
+    """Return where every organ's measured signal came from as a table in HTML, in percent: organs down."""
+    if not rows:
+        return "Nothing is corrected: the study gives no point spread, or spill_over is off."
+    organs = list(dict.fromkeys(row.organ for row in rows))
+    shares: dict[tuple[str, str], float] = {}
+    for row in rows:
+        source = FIDUCIALS if is_marker(row.source) else row.source
+        shares[row.organ, source] = shares.get((row.organ, source), 0.0) + row.percent
+    sources = list(dict.fromkeys(source for _, source in shares))
+    sources = [source for source in sources if any(abs(shares.get((o, source), 0.0)) >= _SEEN for o in organs)]
+    head = "".join(f"<th align='right'>{escape(source)}</th>" for source in sources)
+    lines = "".join(
+        f"<tr><td>{escape(organ)}</td>{''.join(_share(shares.get((organ, source), 0.0)) for source in sources)}</tr>"
+        for organ in organs
+    )
+    return (
+        "Part of the signal measured in each organ (row) that came from each source (column), %:"
+        "<table width='100%' cellspacing='1' cellpadding='3' style='font-size: small'>"
+        f"<tr><th align='left'>in</th>{head}</tr>{lines}</table>"
+    )
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.setWordWrap(True)
-        self.setAccessibleName("part of each organ's signal that appears in each organ")
 
-    def show_picture(self, png: bytes) -> None:
-        """Show a drawn picture."""
-        pixmap = QPixmap()
-        pixmap.loadFromData(png)
-        ratio = self.devicePixelRatioF()
-        pixmap = pixmap.scaledToWidth(round(_MATRIX_PX * ratio), Qt.TransformationMode.SmoothTransformation)
-        pixmap.setDevicePixelRatio(ratio)
-        self.setPixmap(pixmap)
+def _share(percent: float) -> str:
+    if abs(percent) < _SEEN:
+        return "<td></td>"
+    # Blue on white as in the saved picture; dark words on pale cells, white ones on dark.
+    part = min(max(percent / 100, 0.0), 1.0)
+    red, green, blue = (round(255 - part * (255 - full)) for full in (8, 69, 148))
+    ink = "#ffffff" if part > 0.5 else "#202020"
+    said = f"{percent:.1f}" if abs(percent) < 10 else f"{percent:.0f}"
+    return f"<td align='right' bgcolor='#{red:02x}{green:02x}{blue:02x}'><font color='{ink}'>{said}</font></td>"
 
 
 def _balance(measured: MeasuredOrgans) -> str:

@@ -34,8 +34,9 @@ class Drawing:
         views.tool_taken.connect(lambda _: self._take_up())
         views.brush_changed.connect(self._take_up)
         views.picture_asked.connect(self.layer.turn_picture)
+        views.looked_at.connect(self.layer.look_at)
         views.brushed.connect(self.brush)
-        views.ended.connect(self.commit)
+        views.ended.connect(self._end_in_view)
 
     def show(self, day: OrganDay | None, draft: OrganDraft | None, scene: OrganScene | None, name: str) -> None:
         """Show the organs of a draft; a change of a few voxels costs little."""
@@ -90,8 +91,11 @@ class Drawing:
         if not is_refused.all():
             changed = painted(draft, voxel[~is_refused], now[~is_refused])
             self.session.keep_organs(self._day, changed)
-        self.layer.redraw()
         self.views.redraw()
+
+    def _end_in_view(self) -> None:
+        self.commit()
+        self.layer.redraw()
 
     def _show_views(self, draft: OrganDraft | None, scene: OrganScene | None) -> None:
         self.layer.name(draft) if draft is not None else None

@@ -10,13 +10,12 @@ from napari_mpi_track.gui.organ_files import (
     save_matrix,
     save_organs,
     save_table,
-    spill_png,
     use_in_study,
     write_in_study_file,
 )
 from napari_mpi_track.gui.session import Session
 from napari_mpi_track.gui.tasks import Task
-from napari_mpi_track.gui.widgets.organ_card import DRAWN_PX
+from napari_mpi_track.gui.widgets.organ_card import spill_table
 from napari_mpi_track.gui.widgets.organ_measuring import Measuring
 from napari_mpi_track.gui.widgets.organs_body import OrgansBody
 
@@ -63,7 +62,7 @@ class OrganOutcome:
             self._used = used
             self._measuring.use(used.scene, used.draft)
             self.session.accept_organs(scene.key, used.draft, used.study)
-            lines = f"; its file does once it holds “{used.in_words()}”" if used.lines else ", as it did"
+            lines = f"; its file does once it says so ({used.in_words()})" if used.lines else ", as it did"
             self.parts.said.say(f"Written to the folder organs. The open study uses them now{lines}.")
 
         task.succeeded.connect(keep)
@@ -108,20 +107,7 @@ class OrganOutcome:
 
     def _show_matrix(self) -> None:
         measured, parts = self._measuring.measured, self.parts
-        if measured is None or not parts.blur.isChecked() or measured is self._pictured:
-            return
-        self._pictured = measured
-        if not measured.rows.spill:
-            parts.matrix.setText("Nothing is corrected: the study gives no point spread, or spill_over is off.")
-            parts.matrix_button.setEnabled(False)
-            return
-        parts.matrix_button.setEnabled(True)
-        task = Task(lambda _: spill_png(measured, DRAWN_PX), "Drawing the spill-over")
-
-        def show(png: bytes) -> None:
-            if measured is self._pictured:
-                parts.matrix.show_picture(png)
-
-        task.succeeded.connect(show)
-        parts.destroyed.connect(task.abandon)
-        task.start()
+        if measured is not None and parts.blur.isChecked() and measured is not self._pictured:
+            self._pictured = measured
+            parts.matrix.setText(spill_table(measured.rows.spill))
+            parts.matrix_button.setEnabled(bool(measured.rows.spill))

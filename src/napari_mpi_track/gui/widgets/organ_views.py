@@ -35,6 +35,7 @@ class OrganViews(QWidget):
     tool_taken = Signal(str)
     brush_changed = Signal()
     picture_asked = Signal(str)
+    looked_at = Signal(object)
     brushed = Signal(object, object)
     ended = Signal()
     clicked = Signal(object)
@@ -55,15 +56,17 @@ class OrganViews(QWidget):
         self.brush.setDecimals(1)
         self.brush.setValue(2.0)
         self.brush.setToolTip("Diameter of the brush.")
+        self.brush.setMaximumWidth(110)
         self.is_ball = QCheckBox("3-D brush")
         self.is_ball.setToolTip("Paint a ball through neighbouring planes, not a disc in one.")
         self.picture = CalmComboBox()
         self.picture.addItems(_PICTURES)
-        self.picture.setMinimumContentsLength(6)
+        self.picture.setMinimumContentsLength(5)
+        self.picture.setMaximumWidth(100)
         self.picture.setToolTip("How the picture above is turned: paint in any of the three planes, look in 3-D.")
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
-        self.opacity.setMaximumWidth(90)
+        self.opacity.setMaximumWidth(70)
         self.opacity.setToolTip("How strongly the MPI covers the anatomy.")
         self.opacity.setAccessibleName("opacity of the MPI")
         self.hint = QLabel(_HINTS["look"])
@@ -108,6 +111,7 @@ class OrganViews(QWidget):
     def look_at(self, at_mm: Any) -> None:
         """Lay the three planes through a point, LPS mm."""
         self._move(cross_mm=np.asarray(at_mm, dtype=np.float64))
+        self.looked_at.emit(np.asarray(at_mm, dtype=np.float64))
 
     def redraw(self) -> None:
         """Draw all views anew, the labels as they are now."""

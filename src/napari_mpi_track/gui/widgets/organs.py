@@ -37,6 +37,7 @@ class OrgansPanel(PanelFrame):
         self.edits = OrganEdits(self.session, self.contents, self.drawing, self.measuring, self._watch)
         self.signal = OrganSignal(self.session, self.contents, self.drawing, self.measuring, self._watch)
         self.outcome = OrganOutcome(self.session, self.contents, self.measuring, self._watch)
+        self.contents.reading_part.start(self.session, self.contents.by, self.contents.said, self._watch)
         self._working: Task | None = None
         self._reading: Any = None
         self._connect(napari_viewer)
@@ -127,6 +128,7 @@ class OrgansPanel(PanelFrame):
         self.edits.show(draft, lines)
         self.signal.show(scene)
         self.outcome.show(draft, scene)
+        parts.reading_part.show_now()
 
     def _show_lines(self, draft: OrganDraft | None, scene: OrganScene | None) -> list[OrganLine]:
         work, measured = self.drawing.work, self.measuring.measured if scene is not None else None
@@ -138,7 +140,7 @@ class OrgansPanel(PanelFrame):
         change = None
         if measured is not None and scene is not None:
             change = Change({}) if measured.draft is draft else change_since(scene, measured, draft)
-        lines = organ_lines(draft, work.counts, measured, change)
+        lines = organ_lines(draft, work.counts, measured, change, is_awaited=self.measuring.is_measuring)
         self.contents.table.show_lines(lines)
         return lines
 

@@ -9,11 +9,12 @@ from napari_mpi_track.gui.organ_draft import OrganDraft
 from napari_mpi_track.gui.session import State
 from napari_mpi_track.gui.widgets.file_buttons import SaveButton
 from napari_mpi_track.gui.widgets.finds_part import FindsPart
-from napari_mpi_track.gui.widgets.organ_card import MatrixPart, OrganCard
+from napari_mpi_track.gui.widgets.organ_card import OrganCard
 from napari_mpi_track.gui.widgets.organ_table import OrganTable
 from napari_mpi_track.gui.widgets.panel_frame import wrapped
 from napari_mpi_track.gui.widgets.panel_parts import button, section, side_by_side, stacked
 from napari_mpi_track.gui.widgets.progress_row import ProgressRow
+from napari_mpi_track.gui.widgets.reading_part import ReadingPart
 from napari_mpi_track.gui.widgets.said_row import SaidRow
 from napari_mpi_track.gui.widgets.settings_form import CalmComboBox
 from napari_mpi_track.gui.widgets.signal_part import SignalPart
@@ -46,8 +47,8 @@ class OrgansBody(QWidget):
         self.other.setToolTip("The organ that the chosen one becomes part of.")
         self.join_button = button("Join with", "Make the chosen organ part of the other one.")
         self.by = QLineEdit()
-        self.by.setPlaceholderText("who approves")
-        self.by.setToolTip("Your name: it stands beside the organ, with the time.")
+        self.by.setPlaceholderText("your name")
+        self.by.setToolTip("Who approves, or signs a reading: it is kept with the time.")
         self.approve_button = button("Approve", "Say that this organ is right as it is drawn: it is locked.")
         self.views_button = button("Show the three views", "Paint in axial, coronal and sagittal views.")
         self.run_button = button("Measure organs", "Align the day's scans and measure every organ, as a run would.")
@@ -59,7 +60,9 @@ class OrgansBody(QWidget):
         self.signal = section("Signal above a threshold, by rule", "A slider with a live outline; all rules compared.")
         self.blur = section("Spill-over between organs", "What part of each organ's signal appears in another one.")
         self.finds = section("Find organs", "Body, bone, lungs; grown from seeds; an atlas's; a file's.")
-        self.signal_part, self.matrix, self.finds_part = SignalPart(), MatrixPart(), FindsPart()
+        self.reading = section("Blinded reading", "Draw without knowing whose scan it is.")
+        self.signal_part, self.matrix, self.finds_part = SignalPart(), wrapped(), FindsPart()
+        self.reading_part = ReadingPart()
         self.matrix_button = SaveButton("Save picture ...", "Save the matrix.", "Pictures (*.png *.svg)", ".png")
         self.save_button = SaveButton("Save organs ...", "Write the labels with their names.", _LABELS, ".nii.gz")
         self.table_button = SaveButton("Save table ...", "Write all numbers as CSV.", "Tables (*.csv)", ".csv")
@@ -83,6 +86,8 @@ class OrgansBody(QWidget):
         self._signal_box.setVisible(is_set and self.signal.isChecked())
         self._blur_box.setVisible(is_set and self.blur.isChecked())
         self.finds_part.setVisible(has_day and self.finds.isChecked())
+        self.reading.setVisible(state.study is not None)
+        self.reading_part.setVisible(state.study is not None and self.reading.isChecked())
         busy = "Wait until this is done, or cancel it." if is_working else ""
         unset = "" if is_set else "Measure the organs first: that reads the day's scans."
         self.finds_part.show_ready(busy or unset)
@@ -127,10 +132,13 @@ class OrgansBody(QWidget):
             self.first, self.study_button, self.where, self.table, self.details, self._edits, self._approval,
             self.said, self.views_button, self.run_button, self.why_not, self.work, self.card, self.use_button,
             self.write_button, self.signal, self._signal_box, self.blur, self._blur_box, self.finds, self.finds_part,
-            self.saves,
+            self.reading, self.reading_part, self.saves,
         ):  # fmt: skip
             column.addWidget(part)
-        boxes = {self.signal: self._signal_box, self.blur: self._blur_box, self.finds: self.finds_part}
+        boxes = {
+            self.signal: self._signal_box, self.blur: self._blur_box, self.finds: self.finds_part,
+            self.reading: self.reading_part,
+        }  # fmt: skip
         for switch, box in boxes.items():
             switch.toggled.connect(box.setVisible)
         self.write_button.setVisible(False)

@@ -125,7 +125,7 @@ def _spread(found: RuleComparison, organ: str) -> str:
     for of, spread in (("whole scan", found.spread), (organ, getattr(found.organs.get(organ), "spread", None))):
         if spread is not None and spread.sd_percent is not None:
             said.append(
-                f"{escape(of)}: the totals differ by {spread.sd_percent:.2g} % (SD), {spread.range_percent:.2g} % "
-                "from lowest to highest"
+                f"{escape(of)}: the totals differ by {three_digits(spread.sd_percent)} % (SD), "
+                f"{three_digits(spread.range_percent or 0.0)} % from lowest to highest"
             )
     return "<br>".join(said)
