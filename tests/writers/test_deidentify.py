@@ -153,6 +153,23 @@ def test_tables_keep_their_numbers_and_lose_names_and_dates(tmp_path: Path) -> N
     assert json.loads((tmp_path / "key.json").read_text())["codes"] == {"m01": "S001", "m02": "S002"}
 
 
+def test_numbers_within_texts_stay_and_dates_within_texts_go(tmp_path: Path) -> None:
+    parameters = '{"rate_per_day": 0.106694834123, "start": 20260301.5}'
+    with (tmp_path / "a.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(
+            [
+                ["subject", "parameters", "reason"],
+                ["m01", parameters, "seen 2026-03-02, again on 3.3.2026 (1.2.3 kept)"],
+            ]
+        )
+    run(["deidentify", str(tmp_path / "a.csv"), str(tmp_path / "b.csv")])
+    with (tmp_path / "b.csv").open() as lines:
+        (row,) = csv.DictReader(lines)
+    assert row["parameters"] == parameters
+    assert "2026" not in row["reason"]
+    assert "(1.2.3 kept)" in row["reason"]
+
+
 def test_a_key_gives_the_same_codes_and_dates_again(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(TABLE)
     (tmp_path / "b.csv").write_text(TABLE.replace("m01", "m09", 1))
@@ -188,7 +205,7 @@ def test_what_cannot_be_cleaned_is_left_out_by_name(tmp_path: Path, capsys: pyte
     run(["deidentify", str(tmp_path / "in"), str(tmp_path / "out")], status=3)
     said = capsys.readouterr().err
     assert "the picture itself shows text" in said
-    assert "report.pdf: neither DICOM nor a table" in said
+    assert "1 file(s) that are neither DICOM nor a table (.pdf)" in said
     assert len([file for file in (tmp_path / "out").rglob("*") if file.is_file()]) == 3
     run(["deidentify", str(tmp_path / "in"), str(tmp_path / "in/out")], status=2)
     assert "must lie outside the input" in capsys.readouterr().err

@@ -46,6 +46,7 @@ def deidentify(
         for subject in subjects_in(table):
             identities.code_of(subject)
     left: list[str] = []
+    others: list[Path] = []
     copies: Counter[Path] = Counter()
     written = 0
     for file in files:
@@ -53,7 +54,7 @@ def deidentify(
             continue
         dataset = read_dicom(file)
         if dataset is None:
-            left.append(f"{file}: neither DICOM nor a table")
+            others.append(file)
             continue
         identities.code_of(subject_of(dataset))
         try:
@@ -79,10 +80,13 @@ def deidentify(
         identities.save(key)
     for reason in left:
         note(f"left out: {reason}")
+    if others:
+        kinds = ", ".join(sorted({file.suffix or "no ending" for file in others}))
+        note(f"left out: {len(others)} file(s) that are neither DICOM nor a table ({kinds}), such as {others[0]}")
     if not written:
         raise MpiTrackError("nothing could be de-identified", file=source, remedy="give DICOM files or CSV tables")
-    typer.echo(f"{written} file(s) of {len(identities.codes)} subject(s) in {out}, {len(left)} left out")
-    return 3 if left else 0
+    typer.echo(f"{written} file(s) of {len(identities.codes)} subject(s) in {out}, {len(left) + len(others)} left out")
+    return 3 if left or others else 0
 
 
 def _files(source: Path, out: Path, key: Path | None) -> list[Path]:

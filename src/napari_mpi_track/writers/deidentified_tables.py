@@ -28,7 +28,10 @@ _PEOPLE = re.compile(
     r"remarks?|file|path|folder|hospital|institution)($|_)"
 )
 _WHEN = re.compile(r"(^|_)(date|time|at|datetime|timestamp)($|_)")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{8}")
+_DAY_NUMBER = re.compile(r"(19|20)\d{6}")
+# Dates within a text: ISO ones, with a time or without, and those of days, months and years between dots or slashes.
+_ISO = re.compile(r"(?<![\d-])\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?([.]\d+)?(Z|[+-]\d{2}:?\d{2})?)?(?![\d-])")
+_WRITTEN = re.compile(r"(?<![\d./])\d{1,2}[./]\d{1,2}[./](\d{4}|\d{2})(?![\d./])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +103,13 @@ def _cell(cell: str, column: str, subject: str, known: list[str], identities: Id
     # A bare name is a person's beside a subject, an organ's in a table of organs.
     if _PEOPLE.search(lowered) or (lowered == "name" and subject):
         return ""
-    if _is_number(cell) and not (_WHEN.search(lowered) and _DATE.fullmatch(cell.strip())):
+    is_when = _WHEN.search(lowered) is not None
+    if _is_number(cell) and not (is_when and _DAY_NUMBER.fullmatch(cell.strip())):
         return cell
-    if _WHEN.search(lowered) or _DATE.search(cell):
+    if is_when:
         return _moved(cell, subject, identities)
-    return hidden_in(cell, known, identities)
+    text = _ISO.sub(lambda found: _moved(found[0], subject, identities), cell)
+    return hidden_in(_WRITTEN.sub("", text), known, identities)
 
 
 def _is_number(cell: str) -> bool:
