@@ -136,7 +136,8 @@ def organs_with_neighbours(organs: OrganLabels, animals: OrganLabels, name: str)
 
 def anatomy_of(anatomy: Volume, animals: OrganLabels, name: str) -> Volume:
     """Return the scan with air wherever the animal ``name`` is not; ``GridMismatchError`` on another grid."""
-    return without_bed(anatomy, replace(animals, voxels=animals.mask(name).astype(np.uint8), names={1: name}))
+    own = (animals.voxels == _label_of(animals, name)).astype(np.uint8)
+    return without_bed(anatomy, replace(animals, voxels=own, names={1: name}))
 
 
 def _label_of(animals: OrganLabels, name: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_mpi_track.errors import AlignmentError, AlignmentRefusedError, FrameMismatchError, MeasurementError
 from napari_mpi_track.imaging.frozen import get_state, set_state
@@ -181,12 +182,13 @@ def carry_organs(labels: OrganLabels, moving_from_fixed: Transform, onto: Grid) 
     names = list(labels.names)
     codes = np.searchsorted(np.array([0, *names]), labels.voxels).astype(np.int32)
     rimmed = np.pad(codes, 1)
+    near = np.asarray(ndimage.maximum_filter(rimmed > 0, size=3))
     found = np.zeros(onto.shape, dtype=np.int32)
     for slab in _slabs(onto):
         points = moving_from_fixed.map(onto.lps_from(slab.reshape(-1, 3)))
-        found[slab[0, 0, 0, 0] : slab[-1, 0, 0, 0] + 1] = _most_of(rimmed, labels.grid.index_from(points)).reshape(
-            slab.shape[:3]
-        )
+        found[slab[0, 0, 0, 0] : slab[-1, 0, 0, 0] + 1] = _most_of(
+            rimmed, near, labels.grid.index_from(points)
+        ).reshape(slab.shape[:3])
     values = np.array([0, *names])
     voxels = values[found].astype(np.min_scalar_type(int(values.max())))
     return replace(labels, voxels=voxels, grid=onto)
@@ -200,21 +202,28 @@ def _slabs(grid: Grid) -> Any:
         yield np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
-def _most_of(rimmed: NDArray[np.int32], index: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Return the code that most of the eight neighbours' weight is of, at places in labels with a rim, shape (n,)."""
+def _most_of(rimmed: NDArray[np.int32], near: NDArray[np.bool_], index: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Return the code that most of the eight neighbours' weight is of, at places in labels with a rim, shape (n,).
+
+    ``near`` says, shape as ``rimmed``, from which voxels on a neighbour holds an organ: all others are left alone.
+    """
     limit = np.asarray(rimmed.shape) - 2
     place = np.clip(index + 1, 0, limit + 1 - 1e-9)
     low = np.minimum(place.astype(np.intp), limit)
-    part = place - low
-    found: NDArray[np.int32] = rimmed[tuple(low.T)]
-    # Most voxels have one organ, or none, all around them: only the others are weighed.
+    found = np.zeros(len(index), dtype=np.int32)
+    some = np.flatnonzero(near[tuple(low.T)])
+    if not some.size:
+        return found
+    low, part = low[some], place[some] - low[some]
     corners = [(a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1)]
     codes = np.stack([rimmed[low[:, 0] + a, low[:, 1] + b, low[:, 2] + c] for a, b, c in corners], axis=1)
+    found[some] = codes[:, 0]
+    # Within an organ all eight are of it: only at outlines are they weighed.
     mixed = np.flatnonzero((codes != codes[:, :1]).any(axis=1))
     if not mixed.size:
         return found
     codes, part = codes[mixed], part[mixed]
     weights = np.stack([np.prod(np.where(np.array(corner) == 1, part, 1 - part), axis=1) for corner in corners], axis=1)
     totals = np.einsum("nij,nj->ni", codes[:, :, None] == codes[:, None, :], weights)
-    found[mixed] = codes[np.arange(len(mixed)), np.argmax(totals, axis=1)]
+    found[some[mixed]] = codes[np.arange(len(mixed)), np.argmax(totals, axis=1)]
     return found

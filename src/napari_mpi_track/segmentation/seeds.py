@@ -23,7 +23,7 @@ _MARGIN_OF_SEEDS, _LEAST_MARGIN_MM = 0.35, 3.0
 _WALK_BETA = 300.0
 _SMOOTHED_BLOCKS = 0.7
 _GREY_LEVELS, _GREY_BLUR, _LEAST_USUAL = 256, 8.0, 1e-4
-_WALK_TOLERANCE = 1e-3
+_WALK_TOLERANCE = 1e-2
 # Grey values far from those of the seeds (air, metal) would leave no contrast between organs.
 _MARGIN_OF_GREY = 1.0
 
