@@ -18,6 +18,7 @@ from napari_mpi_track.longitudinal.day_organs import carried_onto, read_day_orga
 from napari_mpi_track.longitudinal.measured import MeasuredScan
 from napari_mpi_track.longitudinal.measurement import Measurement, ScanRows
 from napari_mpi_track.longitudinal.mpi_rows import measure_day, rows_of_day, with_override_flag
+from napari_mpi_track.longitudinal.neighbours import with_neighbours
 from napari_mpi_track.longitudinal.scene import Scene, frame_of, set_scene
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.quantification.calibration import Calibration
@@ -106,6 +107,7 @@ def organ_scene(study: Study, subject: Subject, timepoint: Timepoint, progress: 
     scene = set_scene(
         study, replace(subject, timepoints=days), plain, progress=progress.report, should_stop=progress.should_stop
     )
+    scene = with_neighbours(study, subject, timepoint, scene, should_stop=progress.should_stop)
     carried = None
     if scene.organs is not None and scene.anatomy_from_organs is not None and scene.anatomy is not None:
         carried = carried_onto(scene.organs, scene.anatomy_from_organs, scene.anatomy.grid)
