@@ -23,7 +23,8 @@ from napari_mpi_track.report.workers import RunStopped
 
 EVERYTHING = {
     "measurements.csv", "retention.csv", "decay.csv", "budget.csv", "alignments.csv", "agreement.csv",
-    "spill_over.csv", "balance.csv", "rules.csv", "transforms", "figures", "report.html", "provenance.json", ".resume",
+    "arms.csv", "scores.csv", "divisions.csv", "spill_over.csv", "balance.csv", "rules.csv", "transforms", "figures",
+    "report.html", "provenance.json", ".resume",
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ BELOW_DETECTION = "below_detection"
 TOO_FEW_POINTS = "too_few_points"
 NO_FINITE_INTERVAL = "no_finite_interval"
 _CLOSE_AICC = 2.0
-_EVERY: dict[str, DecayModel] = {**MODELS, **UPTAKES}
+ALL_MODELS: dict[str, DecayModel] = {**MODELS, **UPTAKES}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +81,7 @@ class DecayFit:
         times = np.asarray(time_days, dtype=np.float64)
         if not self.model:
             return np.full(times.shape, np.nan)
-        return _EVERY[self.model].curve(times, self.parameters)
+        return ALL_MODELS[self.model].curve(times, self.parameters)
 
 
 def fit_decay(

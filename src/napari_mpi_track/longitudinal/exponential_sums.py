@@ -19,7 +19,7 @@ _FAR = 10.0
 # A term faster than this is of the kind that is gone by the second point.
 _INSIDE = 2.5
 # A kind whose best of the grid has up to this times the squares found elsewhere is searched too.
-_WORTH = 1.5
+_WORTH = 2.5
 _TINY = 1e-300
 
 

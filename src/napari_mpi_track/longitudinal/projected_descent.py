@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-_MOST_STEPS = 120
+_MOST_STEPS = 500
 # What a last step may still promise, of the squares: with Newton's steps the rates then have all their digits.
 _SMALLEST_GAIN, _SMALLEST_STEP = 1e-10, 1e-11
 # Differences of squares below this are rounding; steps are still taken, or half the digits of a rate would be lost.

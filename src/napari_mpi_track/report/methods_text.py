@@ -5,6 +5,7 @@ from typing import Any
 
 from napari_mpi_track import __version__
 from napari_mpi_track.imaging.point_spread import PointSpread
+from napari_mpi_track.longitudinal.groups import MEAN_OF_ANIMALS, MIXED
 from napari_mpi_track.longitudinal.measurement import AlignmentRow, DecayRow, Measurement
 from napari_mpi_track.longitudinal.study import Study
 from napari_mpi_track.quantification.calibration import Calibration
@@ -203,14 +204,21 @@ def _retention(study: Study) -> str:
     return f"Retention was computed in signal, organ by organ, against {named}."
 
 
+_GROUPS = {
+    MIXED: "A group's half-life is that of a line through the logarithms, intercept and slope varying between "
+    "animals (restricted maximum likelihood, Kenward-Roger intervals).",
+    MEAN_OF_ANIMALS: "A group's half-life is the geometric mean of its animals', with a t interval on their "
+    "logarithms.",
+}
+
+
 def _decay(decay: Sequence[DecayRow]) -> list[str]:
     models: Any = dict.fromkeys(row.model for row in decay if row.subject and row.model)
     if not models:
         return []
-    of_groups = "A group's half-life is the geometric mean of its animals', with a t interval on their logarithms."
-    has_groups = any(not row.subject and row.half_life_days is not None for row in decay)
+    ways = {row.model for row in decay if not row.subject and row.half_life_days is not None}
     return [
         f"Decay was fitted with the {' or '.join(models)} model, the simplest within 2 of the lowest AICc, points "
         "below detection as left-censored; half-lives have 95 % profile-likelihood intervals.",
-        *([of_groups] if has_groups else []),
+        *(words for way, words in _GROUPS.items() if way in ways),
     ]

@@ -14,7 +14,7 @@ from napari_mpi_track.report.provenance import PACKAGE
 _KEPT = ".resume"
 _OURS = (
     "measurements.csv", "retention.csv", "decay.csv", "budget.csv", "alignments.csv", "agreement.csv",
-    "spill_over.csv", "balance.csv", "rules.csv",
+    "arms.csv", "scores.csv", "divisions.csv", "spill_over.csv", "balance.csv", "rules.csv",
     "transforms", "figures", "report.html", "provenance.json", _KEPT,
 )  # fmt: skip
 
