@@ -74,6 +74,18 @@ def test_a_margin_with_another_lit_organ_in_it_is_refused_by_name(organs):
     measured(organs, scan(PsfShape.GAUSSIAN), PsfShape.GAUSSIAN, with_margin=("tumour",))
 
 
+def test_a_deposit_that_has_faded_into_the_noise_is_measured_as_what_is_left(organs):
+    rng = np.random.default_rng(0)
+    faded = Volume(rng.normal(0, 1.0, GRID.shape), GRID)
+    noise = ScanNoise(1.0, 0.0, np.ones((1, 1, 1)), "made up")
+    psf = PointSpread(PsfShape.GAUSSIAN, 3.0)
+    found = measure_scan(faded, noise, organs, None, point_spread=psf, with_margin=("tumour",))
+    value, errors = found.signal_of(["tumour"])
+    # Some 1,000 voxels of SD 1.
+    assert abs(value.value) < 4 * errors.noise
+    assert errors.noise == pytest.approx(np.sqrt(found.occupancy.organs["tumour"].fraction.sum()), rel=0.1)
+
+
 def test_without_a_point_spread_nothing_may_lie_within_a_margin(organs):
     volume = scan(PsfShape.GAUSSIAN)
     with pytest.raises(MeasurementError, match="lymph node"):
