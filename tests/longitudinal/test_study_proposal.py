@@ -85,6 +85,33 @@ def test_dicom_folders_tell_subject_weight_isotope_dose_and_time(tmp_path):
     assert "decay_corrected_to" not in text
 
 
+def test_a_scan_that_cannot_be_read_is_told_of_and_what_is_no_scan_is_not(tmp_path):
+    shutil.copytree(SAMPLES / "car-t" / "m01", tmp_path / "m01", ignore=lambda *_: ["day07_mpi.nii.gz"])
+    (tmp_path / "m01" / "day07_mpi.nii.gz").write_bytes(b"broken off")
+    (tmp_path / "m01" / "Thumbs.db").write_bytes(b"\0\1")
+    (tmp_path / "m01" / "photo.jpg").write_bytes(b"\xff\xd8\xff")
+    text = propose_study(tmp_path)
+    assert "could not tell: what m01/day07_mpi.nii.gz is" in text
+    assert "Thumbs" not in text
+    assert "photo" not in text
+
+
+def test_folders_of_series_are_nobodys_names(tmp_path):
+    """Two animals, each with folders SE0 and SE1 in every session: the headers tell whose they are."""
+    grid = Grid.from_spacing((4, 10, 12), 1.0, frame="1.2.3")
+    voxels = np.arange(480, dtype=np.int16).reshape(4, 10, 12)
+    for mouse in ("1", "2"):
+        common = {"PatientID": f"M{mouse}", "AcquisitionDate": "20260302", "AcquisitionTime": "093000"}
+        write_series(tmp_path / f"M{mouse}" / "SE0", voxels, grid, Modality="CT", StudyInstanceUID="1.2", **common)
+        write_series(
+            tmp_path / f"M{mouse}" / "SE1", voxels, grid, Modality="PT", Units="BQML", StudyInstanceUID="1.2", **common
+        )
+    text = propose_study(tmp_path)
+    assert "are one subject" not in text
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    assert [subject.id for subject in load_study(tmp_path / "study.yaml").subjects] == ["M1", "M2"]
+
+
 def test_two_series_in_one_folder_are_told_apart_by_their_number(tmp_path):
     grid = Grid.from_spacing((4, 10, 12), 1.0, frame="1.2.3")
     voxels = np.arange(480, dtype=np.int16).reshape(4, 10, 12)

@@ -12,10 +12,17 @@ from napari_mpi_track.errors import MpiTrackError, UnreadableScanError
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.volume import Modality
 from napari_mpi_track.longitudinal.file_names import FileUse, PathWords, days_of, subjects_of, words_of
-from napari_mpi_track.readers.formats import format_of
+from napari_mpi_track.readers.formats import FORMATS, format_of
 from napari_mpi_track.readers.organs import holds_labels, read_organs
 from napari_mpi_track.readers.points import read_points
 from napari_mpi_track.readers.scans import FoundScans, find_scans
+
+# Files of these endings are scans, so that one which cannot be read is told of; of the others nobody expects a scan.
+_SCAN_ENDINGS = tuple(suffix for known in FORMATS if known.module for suffix in known.suffixes)
+_NO_SCANS = (
+    ".yaml", ".yml", ".md", ".txt", ".tfm", ".html", ".pdf", ".xlsx", ".docx", ".pptx", ".png", ".svg", ".jpg", ".jpeg",
+    ".bmp", ".gif", ".db", ".ini", ".log", ".py", ".ipynb",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +143,7 @@ class _Looked:
             self._table(path, relative)
         elif suffix == ".json":
             self._record(path, relative)
-        elif suffix not in (".yaml", ".yml", ".md", ".txt", ".tfm", ".html", ".pdf", ".xlsx", ".docx", ".png", ".svg"):
+        elif suffix not in _NO_SCANS:
             self._scan(path, relative)
 
     def _keep(self, found: FoundFile, words: PathWords) -> None:
@@ -184,7 +191,7 @@ class _Looked:
             self._labels(path, relative, "taken for organs by its name")
         else:
             found = find_scans(path)
-            if found.skipped and known is not None:
+            if found.skipped and (known is not None or path.name.lower().endswith(_SCAN_ENDINGS)):
                 self.skipped.append((relative, found.skipped[0].reason))
             self._volumes(found, relative, words_of(relative))
 

@@ -46,9 +46,16 @@ def _study(found: StudyFolder) -> ProposedStudy:
         by_subject.setdefault(file.subject or _NAMELESS, []).append(file)
     subjects = []
     unknown = []
+    owners: dict[str | None, set[str]] = {}
+    for name, files in by_subject.items():
+        for file in files:
+            owners.setdefault(file.folder, set()).add(name)
     for name, files in sorted(by_subject.items()):
         if any(_is_measured(file) for file in files):
-            subjects.append(_subject(name, files))
+            # A folder's name that several subjects have (SE0, recon) is nobody's.
+            subjects.append(
+                _subject(name, [replace(f, folder=None) if len(owners[f.folder]) > 1 else f for f in files])
+            )
         else:
             unknown += [f"whose {_kind(file)} {file.path.as_posix()} is" for file in files]
     keys, of_study = _study_keys(found)
