@@ -19,7 +19,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_mpi_track.gui.widgets.calibration import CalibrationPanel
 from napari_mpi_track.quantification.calibration import fit_calibration
-from napari_mpi_track.report.figures import calibration_figure
+from napari_mpi_track.report.calibration_figures import calibration_figure
 
 RUNS = 40
 LIMIT_MS = 50.0

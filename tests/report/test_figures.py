@@ -9,15 +9,16 @@ import pytest
 from report_examples import example_calibration
 
 from napari_mpi_track.longitudinal.measurement import BudgetRow, DecayRow, RetentionRow
-from napari_mpi_track.report.figures import (
-    budget_figure,
-    calibration_figure,
+from napari_mpi_track.report.calibration_figures import calibration_figure
+from napari_mpi_track.report.figures import figure_bytes, organ_colour
+from napari_mpi_track.report.organ_figures import budget_figure
+from napari_mpi_track.report.retention_figures import (
+    curve_band,
     decay_figure,
-    figure_bytes,
     fit_in_words,
     fitted_percent,
-    organ_colour,
     retention_figure,
+    series_of,
 )
 
 DECAY = DecayRow(
@@ -51,12 +52,13 @@ def test_the_usual_organs_have_colours_of_their_own() -> None:
     assert organ_colour("outside") == organ_colour("total")
 
 
-@pytest.mark.parametrize("kind", ["svg", "png"])
+@pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
 def test_the_same_figure_gives_the_same_bytes(kind: str) -> None:
     first = figure_bytes(calibration_figure(example_calibration()), kind)  # type: ignore[arg-type]
     second = figure_bytes(calibration_figure(example_calibration()), kind)  # type: ignore[arg-type]
     assert first == second
     assert b"<dc:date>" not in first
+    assert b"CreationDate" not in first
 
 
 def test_the_calibration_shows_line_bands_means_and_decision_limit() -> None:
@@ -81,14 +83,64 @@ def test_the_retention_axis_names_the_reference_as_the_table_does(reference: str
         assert figure.axes[0].get_ylabel() == f"retention (% of {reference})"
 
 
-def test_one_animal_is_no_mean_and_has_no_sem() -> None:
+def test_one_animal_is_no_mean_and_two_have_no_band() -> None:
     alone = retention_rows()
     axes = retention_figure(alone).axes[0]
     assert axes.get_title(loc="left") == "MPI, labelled: one animal"
     [bars] = axes.containers
-    assert all(np.isnan(cap.get_ydata()).all() for cap in bars.lines[1])
-    both = [*alone, *(replace(row, subject="m02") for row in alone)]
-    assert retention_figure(both).axes[0].get_title(loc="left") == "MPI, labelled: mean ± SEM of those detected, n = 2"
+    assert len(bars.lines[0].get_xdata()) == 3
+    both = retention_figure([*alone, *(replace(row, subject="m02") for row in alone)]).axes[0]
+    assert both.get_title(loc="left") == "MPI, labelled: mean, n = 2"
+    assert not both.collections
+
+
+def test_the_band_of_a_mean_is_students_interval() -> None:
+    values = (40.0, 44.0, 51.0)
+    rows = [
+        RetentionRow(f"m{at}", "labelled", day, "MPI", "liver", "injected", value, value - 1, value + 1)
+        for at, value in enumerate(values)
+        for day in (0.0, 1.0)
+    ]
+    axes = retention_figure(rows).axes[0]
+    assert axes.get_title(loc="left") == "MPI, labelled: mean, 95 % band, n = 3"
+    edges = axes.collections[-1].get_paths()[0].vertices
+    # Student's t of two degrees of freedom is 4.3027 at 97.5 %.
+    reach = 4.3027 * np.std(values, ddof=1) / np.sqrt(3)
+    assert edges[:, 1].min() == pytest.approx(45 - reach, rel=1e-4)
+    assert edges[:, 1].max() == pytest.approx(45 + reach, rel=1e-4)
+
+
+def test_the_band_of_a_curve_is_that_of_weighted_least_squares() -> None:
+    """An exponential through points of equal relative error is a straight line of logarithms."""
+    days = np.array([0.0, 1.0, 3.0, 7.0])
+    values = 40 * 2 ** (-days / 3)
+    reach = 0.02 * values * 1.959963984540054
+    rows = [
+        RetentionRow("m01", "", day, "MPI", "liver", "injected", value, value - half, value + half)
+        for day, value, half in zip(days, values, reach, strict=True)
+    ]
+    fine = np.array([0.0, 2.0, 7.0])
+    band = curve_band(DECAY, series_of(rows), fine)
+    assert band is not None
+    variance = 0.02**2 * (1 / 4 + (fine - days.mean()) ** 2 / np.sum((days - days.mean()) ** 2))
+    expected = np.exp(1.959963984540054 * np.sqrt(variance))
+    np.testing.assert_allclose(band[1] / fitted_percent(DECAY, fine), expected, rtol=1e-5)
+    np.testing.assert_allclose(fitted_percent(DECAY, fine) / band[0], expected, rtol=1e-5)
+    assert curve_band(DECAY, series_of(rows[:1]), fine) is None
+
+
+@pytest.mark.parametrize("figure", ["calibration", "retention", "decay"])
+def test_figures_have_the_width_of_a_column_in_print(figure: str) -> None:
+    drawn = {
+        "calibration": calibration_figure(example_calibration()),
+        "retention": retention_figure(retention_rows()),
+        "decay": decay_figure(retention_rows(), [DECAY]),
+    }[figure]
+    assert round(25.4 * float(drawn.get_size_inches()[0]), 3) in (85.0, 180.0)
+    sizes = {
+        text.get_fontsize() for text in drawn.findobj(lambda artist: hasattr(artist, "get_fontsize")) if text.get_text()
+    }
+    assert sizes <= {7.0, 8.0}
 
 
 def test_points_below_detection_are_hollow_at_their_bound() -> None:
@@ -134,7 +186,7 @@ def test_the_retention_of_a_group_has_a_panel_each_and_a_mean_of_those_detected(
     figure = retention_figure([*rows, *other, *control])
     assert len(figure.axes) == 2
     words = texts(figure)
-    assert "MPI, labelled: mean ± SEM of those detected, n = 2" in words
+    assert "MPI, labelled: mean, n = 2" in words
     assert "MPI, free iron: one animal" in words
 
 

@@ -152,7 +152,7 @@ def calibrate(
     save_calibration(calibration, out, overwrite)
     influence = measure_influence(calibration) if calibration.n > 3 else None
     if figure is not None:
-        from napari_mpi_track.report.figures import calibration_figure
+        from napari_mpi_track.report.calibration_figures import calibration_figure
 
         draw(calibration_figure(calibration), figure, overwrite)
     if residual_figure is not None and influence is not None:

@@ -7,7 +7,8 @@ from napari_mpi_track.gui.calibration_draft import Draft, draft_of, fitted
 from napari_mpi_track.longitudinal.conditions import study_calibration
 from napari_mpi_track.longitudinal.study import Study
 from napari_mpi_track.quantification.calibration import Calibration, load_calibration, save_calibration
-from napari_mpi_track.report.figures import calibration_figure, figure_bytes
+from napari_mpi_track.report.calibration_figures import calibration_figure
+from napari_mpi_track.report.figures import figure_bytes
 from napari_mpi_track.writers.whole import whole_file
 
 _COUNTED = {"cells": "cells", "iron_ng": "iron"}

@@ -1,4 +1,4 @@
-"""The figures of a calibration study: curves side by side, dilution, the particles' spacing, residuals."""
+"""The figures of a calibration: the curve itself, curves side by side, dilution, the particles' spacing, residuals."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,20 @@ from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.quantification.curve_comparison import CurveComparison, PercentDifference
 from napari_mpi_track.quantification.dilution import DilutionEffect, SpacingPoint
 from napari_mpi_track.quantification.influence import Influence
-from napari_mpi_track.report.figures import INK, new_figure, palette_colour, plain_axes
+from napari_mpi_track.report.figures import (
+    INK,
+    ONE_COLUMN_MM,
+    TEXT_POINTS,
+    TITLE_POINTS,
+    TWO_COLUMNS_MM,
+    headline,
+    new_figure,
+    palette_colour,
+    plain_axes,
+    plain_number,
+    print_axes,
+    print_figure,
+)
 from napari_mpi_track.report.tables import three_digits
 from napari_mpi_track.report.units import units_of_samples
 
@@ -20,6 +33,89 @@ if TYPE_CHECKING:
 
 _WORDS = {"maximum": "maximum", "total": "total", "fwhm_mm": "FWHM"}
 _FIRST, _SECOND = 4, 5
+
+
+def calibration_figure(calibration: Calibration, *, title: str = "") -> "Figure":
+    """Return the calibration: replicates' mean and SEM, line, 95 % bands of line and of a sample, decision limit."""
+    low_end = _low_end(calibration)
+    figure = print_figure(TWO_COLUMNS_MM if low_end else ONE_COLUMN_MM, 82 if low_end else 85)
+    _line_and_bands(print_axes(figure, 1, 2 if low_end else 1, 1), calibration, 1.04 * calibration.x_range[1])
+    if low_end:
+        axes = print_axes(figure, 122)
+        _line_and_bands(axes, calibration, low_end)
+        axes.set_title("the low end", fontsize=TITLE_POINTS, loc="left")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=3 if low_end else 2, fontsize=TEXT_POINTS, frameon=False
+    )
+    headline(figure, title)
+    return figure
+
+
+def _low_end(calibration: Calibration) -> float | None:
+    """Return up to which x a second panel shows the line, where standards crowd at the foot of the first."""
+    low, high = calibration.x_range
+    reach = max(3 * calibration.decision_limit, 2.5 * low)
+    return reach if reach < high / 4 else None
+
+
+def _line_and_bands(axes: "Axes", calibration: Calibration, reach: float) -> None:
+    from scipy.special import stdtrit
+
+    x = np.linspace(0.0, reach, 300)
+    line = calibration.signal_at(x)
+    of_line = calibration.line_variance_at(x)
+    of_sample = of_line + calibration.variance_model.variance(x, np.maximum(line, 0.0))
+    t = stdtrit(calibration.variance_model.degrees_of_freedom_at(np.maximum(line, 0.0)), 0.975)
+    blue, green = palette_colour(4), palette_colour(2)
+    for variance, strength, label in ((of_sample, 0.13, "95 % of new samples"), (of_line, 0.32, "95 % of the line")):
+        half = t * np.sqrt(variance)
+        axes.fill_between(x, line - half, line + half, color=blue, alpha=strength, linewidth=0, label=label)
+    axes.plot(x, line, color=blue, linewidth=1.2, label=_equation(calibration))
+    shown = calibration.x <= reach
+    axes.plot(calibration.x[shown], calibration.signal[shown], "o", markersize=2.2, color="#8a8a8a", label="samples")
+    _replicate_means(axes, calibration, reach)
+    limit = f"decision limit {three_digits(calibration.decision_limit)} {_x_unit(calibration)}"
+    axes.axvline(calibration.decision_limit, color=green, linewidth=1.0, linestyle=(0, (4, 2)), label=limit)
+    axes.set_xlabel(
+        "cells per sample" if calibration.x_quantity == "cells" else "iron per sample (ng)", fontsize=TEXT_POINTS
+    )
+    axes.set_ylabel(f"signal ({units_of_samples(calibration).total})", fontsize=TEXT_POINTS)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(plain_number)
+    axes.locator_params(axis="x", nbins=5)
+
+
+def _x_unit(calibration: Calibration) -> str:
+    return "cells" if calibration.x_quantity == "cells" else "ng iron"
+
+
+def _equation(calibration: Calibration) -> str:
+    sign = "+" if calibration.slope >= 0 else "-"
+    per = "cell" if calibration.x_quantity == "cells" else "ng"
+    return (
+        f"S = {calibration.intercept:.3g} {sign} {abs(calibration.slope):.3g} / {per}, "
+        f"R² = {calibration.r_squared:.4f}, n = {calibration.n}"
+    )
+
+
+def _replicate_means(axes: "Axes", calibration: Calibration, reach: float) -> None:
+    levels, counts = np.unique(calibration.x, return_counts=True)
+    several = levels[(counts > 1) & (levels <= reach)]
+    if several.size == 0:
+        return
+    groups = [calibration.signal[calibration.x == level] for level in several]
+    sems = [np.std(group, ddof=1) / np.sqrt(group.size) for group in groups]
+    means = [np.mean(group) for group in groups]
+    style: dict[str, Any] = {
+        "fmt": "D",
+        "markersize": 3.2,
+        "color": INK,
+        "capsize": 2,
+        "elinewidth": 0.8,
+        "linestyle": "none",
+    }
+    axes.errorbar(several, means, sems, label="mean ± SEM of replicates", **style)
 
 
 def curves_figure(comparison: CurveComparison, *, names: tuple[str, str] = ("", ""), title: str = "") -> "Figure":

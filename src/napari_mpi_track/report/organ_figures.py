@@ -8,7 +8,18 @@ import numpy as np
 from napari_mpi_track.longitudinal.measurement import WHOLE_ORGAN, BudgetRow, Measurement, OrganRuleRow, SpillRow
 from napari_mpi_track.longitudinal.scan_parts import is_marker
 from napari_mpi_track.quantification.occupancy import FIDUCIALS
-from napari_mpi_track.report.figures import INK, new_figure, palette_colour, plain_axes
+from napari_mpi_track.report.figures import (
+    INK,
+    ONE_COLUMN_MM,
+    TEXT_POINTS,
+    TITLE_POINTS,
+    TWO_COLUMNS_MM,
+    headline,
+    palette_colour,
+    plain_number,
+    print_axes,
+    print_figure,
+)
 from napari_mpi_track.report.tables import three_digits
 
 if TYPE_CHECKING:
@@ -60,6 +71,45 @@ def whole_sd(rows: Sequence[BudgetRow]) -> float:
     return float(np.linalg.norm([row.sd for row in rows]))
 
 
+def budget_figure(rows: Sequence[BudgetRow], *, title: str = "") -> "Figure":
+    """Return what the error of every organ is made of: each term's part of the variance, mean over scans."""
+    organs = list(dict.fromkeys(row.organ for row in rows))
+    terms = list(dict.fromkeys(row.term for row in rows))
+    figure = print_figure(ONE_COLUMN_MM, 30 + 5 * len(organs))
+    axes = print_axes(figure, 111)
+    place = np.arange(len(organs))
+    left = np.zeros(len(organs))
+    for at, term in enumerate(terms):
+        part = np.array([_mean_part([row for row in rows if row.organ == organ], term) for organ in organs])
+        axes.barh(
+            place,
+            part,
+            left=left,
+            height=0.65,
+            color=palette_colour(at),
+            label=TERM_WORDS.get(term, term).replace("\n", " "),
+        )
+        left += part
+    axes.set_yticks(place, organs)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("part of the variance (%), mean over scans", fontsize=TEXT_POINTS)
+    figure.legend(loc="outside lower center", ncols=4, fontsize=TEXT_POINTS, frameon=False, handlelength=1.2)
+    headline(figure, title)
+    return figure
+
+
+def _mean_part(rows: Sequence[BudgetRow], term: str) -> float:
+    """Return the mean over scans of one term's part of the variance, in percent."""
+    parts = []
+    for scan in dict.fromkeys((row.subject, row.day) for row in rows):
+        mine = [row for row in rows if (row.subject, row.day) == scan]
+        whole = sum(row.sd**2 for row in mine)
+        if whole > 0:
+            parts.append(100 * sum(row.sd**2 for row in mine if row.term == term) / whole)
+    return float(np.mean(parts)) if parts else 0.0
+
+
 def waterfall_figure(
     rows: Sequence[BudgetRow], signals: Mapping[str, float], unit: str, *, title: str = ""
 ) -> "Figure":
@@ -82,16 +132,14 @@ def waterfall_figure(
     organs = sorted(organs, key=lambda organ: -signals[organ])[:_MOST_PANELS]
     across = min(3, max(1, len(organs)))
     down = max(1, -(-len(organs) // across))
-    figure = new_figure(3.6 * across + 0.6, 2.9 * down + 0.7)
-    figure.set_layout_engine("constrained")
+    figure = print_figure(ONE_COLUMN_MM if across == 1 else TWO_COLUMNS_MM, 58 * down + 8)
     for number, organ in enumerate(organs, start=1):
-        axes = plain_axes(figure, down, across, number)
+        axes = print_axes(figure, down, across, number)
         _waterfall(axes, [row for row in rows if row.organ == organ], signals[organ])
-        axes.set_title(f"{organ}: {three_digits(signals[organ])}", fontsize=10, loc="left")
+        axes.set_title(f"{organ}: {three_digits(signals[organ])}", fontsize=TITLE_POINTS, loc="left")
         if (number - 1) % across == 0:
-            axes.set_ylabel(f"SD ({unit})", fontsize=9)
-    if title:
-        figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+            axes.set_ylabel(f"SD ({unit})", fontsize=TEXT_POINTS)
+    headline(figure, title)
     return figure
 
 
@@ -108,12 +156,12 @@ def _waterfall(axes: "Axes", rows: Sequence[BudgetRow], signal: float) -> None:
     part = f"\n{three_digits(100 * reached / signal)} %" if signal > 0 else ""
     axes.annotate(
         f"{three_digits(reached)}{part}", (len(rows), reached), (0, 2), "data", "offset points",
-        ha="center", fontsize=7, fontweight="bold",
+        ha="center", fontsize=6,
     )  # fmt: skip
     words = [TERM_WORDS.get(row.term, row.term) + ("\n(shared)" if row.shared else "") for row in rows]
-    axes.set_xticks(range(len(rows) + 1), [*words, "all"], rotation=45, ha="right", fontsize=7.5)
-    axes.tick_params(axis="y", labelsize=8)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.set_xticks(range(len(rows) + 1), [*words, "all"], rotation=45, ha="right", fontsize=TEXT_POINTS)
+    axes.tick_params(axis="y", labelsize=TEXT_POINTS)
+    axes.yaxis.set_major_formatter(plain_number)
     axes.set_ylim(0, max(1.32 * reached, 1e-30))
     axes.grid(visible=False, axis="x")
 
@@ -128,24 +176,23 @@ def spill_figure(rows: Sequence[SpillRow], *, title: str = "") -> "Figure":
     shares = np.zeros((len(organs), len(sources)))
     for row in rows:
         shares[organs.index(row.organ), sources.index(_source(row.source))] += row.percent
-    figure = new_figure(2.4 + 0.75 * len(sources), 1.9 + 0.42 * len(organs))
-    figure.set_layout_engine("constrained")
+    # A cell holds a number of 7 pt.
+    figure = print_figure(min(max(ONE_COLUMN_MM, 34 + 11 * len(sources)), TWO_COLUMNS_MM), 34 + 7 * len(organs))
     axes = figure.add_subplot(111)
     picture = axes.imshow(np.clip(shares, 0, 100), cmap="Blues", vmin=0, vmax=100, aspect="auto")
     for (down, across), share in np.ndenumerate(shares):
         told = "" if abs(share) < 0.05 else f"{share:.1f}" if abs(share) < 10 else f"{share:.0f}"
         colour = "white" if share > _DARK_PERCENT else INK
-        axes.text(across, down, told, ha="center", va="center", fontsize=8.5, color=colour)
-    axes.set_xticks(range(len(sources)), sources, rotation=40, ha="right", fontsize=9)
-    axes.set_yticks(range(len(organs)), organs, fontsize=9)
-    axes.set_xlabel("came from", fontsize=9)
-    axes.set_ylabel("measured in", fontsize=9)
+        axes.text(across, down, told, ha="center", va="center", fontsize=TEXT_POINTS, color=colour)
+    axes.set_xticks(range(len(sources)), sources, rotation=40, ha="right", fontsize=TEXT_POINTS)
+    axes.set_yticks(range(len(organs)), organs, fontsize=TEXT_POINTS)
+    axes.set_xlabel("came from", fontsize=TEXT_POINTS)
+    axes.set_ylabel("measured in", fontsize=TEXT_POINTS)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(picture, ax=axes, shrink=0.85)
-    bar.set_label("part of the measured signal (%)", fontsize=8)
-    bar.ax.tick_params(labelsize=8)
-    if title:
-        figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    bar.set_label("part of the measured signal (%)", fontsize=TEXT_POINTS)
+    bar.ax.tick_params(labelsize=TEXT_POINTS)
+    headline(figure, title)
     return figure
 
 
@@ -164,20 +211,19 @@ def rules_figure(rows: Sequence[OrganRuleRow], unit: str, *, title: str = "") ->
     """
     organs = list(dict.fromkeys(row.organ for row in rows))
     rules = list(dict.fromkeys(row.rule for row in rows))
-    figure = new_figure(2.2 + 0.55 * len(organs) * max(1.0, len(rules) / 3), 3.4)
-    figure.set_layout_engine("constrained")
-    axes = plain_axes(figure, 111)
+    bars = len(organs) * len(rules)
+    figure = print_figure(ONE_COLUMN_MM if bars <= 16 else TWO_COLUMNS_MM, 70)
+    axes = print_axes(figure, 111)
     width = 0.8 / len(rules)
     for at, rule in enumerate(rules):
         found = {row.organ: row.total for row in rows if row.rule == rule}
         place = [number + (at - (len(rules) - 1) / 2) * width for number, organ in enumerate(organs) if organ in found]
         colour = "#5b6670" if rule == WHOLE_ORGAN else palette_colour(at)
         axes.bar(place, [found[o] for o in organs if o in found], width, color=colour, label=rule)
-    axes.set_xticks(range(len(organs)), organs, fontsize=9)
-    axes.set_ylabel(f"signal total ({unit})", fontsize=9)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
+    axes.set_xticks(range(len(organs)), organs, fontsize=TEXT_POINTS)
+    axes.set_ylabel(f"signal total ({unit})", fontsize=TEXT_POINTS)
+    axes.yaxis.set_major_formatter(plain_number)
     axes.grid(visible=False, axis="x")
-    figure.legend(loc="outside lower center", ncols=5, fontsize=8, frameon=False)
-    if title:
-        figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    figure.legend(loc="outside lower center", ncols=5, fontsize=TEXT_POINTS, frameon=False)
+    headline(figure, title)
     return figure

@@ -6,16 +6,18 @@ from typing import Any, Literal
 from zlib import crc32
 
 from napari_mpi_track.longitudinal.study import Study
-from napari_mpi_track.report.figures import (
+from napari_mpi_track.report.calibration_figures import calibration_figure
+from napari_mpi_track.report.figures import figure_bytes
+from napari_mpi_track.report.organ_figures import (
     budget_figure,
-    calibration_figure,
-    decay_figure,
-    figure_bytes,
-    retention_figure,
+    rules_figure,
+    spill_figure,
+    waterfall_figure,
+    worst_scans,
 )
-from napari_mpi_track.report.organ_figures import rules_figure, spill_figure, waterfall_figure, worst_scans
 from napari_mpi_track.report.overlay import Overlay, overlay_figure
 from napari_mpi_track.report.results import StudyResults
+from napari_mpi_track.report.retention_figures import decay_figure, retention_figure
 from napari_mpi_track.report.workers import Workers
 
 _KINDS: tuple[Literal["svg", "png"], ...] = ("svg", "png")
