@@ -62,7 +62,8 @@ def test_the_other_animals_light_is_taken_off_and_without_it_the_tumour_is_far_o
     assert together["1"].signal_total_corrected == pytest.approx(truth, rel=0.03)
     assert alone["1"].signal_total_corrected > 1.1 * truth
     other, _ = rows(folder, "study.yaml", "m02")
-    assert other["1"].signal_total_corrected == pytest.approx(TRUTH["m02"], rel=0.01)
+    # A box whose faces are those of voxels is the worst case of a blur that is sampled at their centres.
+    assert other["1"].signal_total_corrected == pytest.approx(TRUTH["m02"], rel=0.03)
 
 
 def test_each_animal_is_reported_for_itself_and_the_rows_still_add_up(folder):
