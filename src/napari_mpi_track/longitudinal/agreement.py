@@ -35,7 +35,9 @@ class BlandAltman:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class Pair:
+    """One organ of one animal on one day by both modalities: retention in percent, and its SD."""
+
     animal: str
     organ: str
     day: float
@@ -129,7 +131,7 @@ def agreement_rows(retention: Sequence[RetentionRow]) -> list[AgreementRow]:
 
     Pairs are the same organ of the same animal on the same day, both detected. Ratios are MPI over PET.
     """
-    pairs = _pairs(retention)
+    pairs = pairs_of(retention)
     organs = list(dict.fromkeys(pair.organ for pair in pairs))
     found: list[AgreementRow] = []
     for organ in organs:
@@ -140,7 +142,8 @@ def agreement_rows(retention: Sequence[RetentionRow]) -> list[AgreementRow]:
     return found
 
 
-def _pairs(retention: Sequence[RetentionRow]) -> list[_Pair]:
+def pairs_of(retention: Sequence[RetentionRow]) -> list[Pair]:
+    """Return what MPI and PET (or SPECT) both detected, without what is 100 % by construction or interpolated."""
     nuclear = {(r.subject, r.day, r.organ): r for r in retention if r.modality in ("PET", "SPECT") and _counts(r)}
     found = []
     for row in retention:
@@ -150,7 +153,7 @@ def _pairs(retention: Sequence[RetentionRow]) -> list[_Pair]:
             assert beside.retention_percent is not None
             mpi_sd, pet_sd = _sd(row), _sd(beside)
             found.append(
-                _Pair(row.subject, row.organ, row.day, row.retention_percent, beside.retention_percent, mpi_sd, pet_sd)
+                Pair(row.subject, row.organ, row.day, row.retention_percent, beside.retention_percent, mpi_sd, pet_sd)
             )
     return found
 
@@ -168,7 +171,7 @@ def _sd(row: RetentionRow) -> float:
     return (row.retention_high - row.retention_low) / (2.0 * _Z)
 
 
-def _of(organ: str, pairs: Sequence[_Pair]) -> list[AgreementRow]:
+def _of(organ: str, pairs: Sequence[Pair]) -> list[AgreementRow]:
     """Return every measure of one organ; of a single animal only what needs no spread."""
     animal = [pair.animal for pair in pairs]
     count = len(set(animal))
@@ -198,7 +201,7 @@ def _of(organ: str, pairs: Sequence[_Pair]) -> list[AgreementRow]:
     return found + _by_day(organ, pairs)
 
 
-def _by_day(organ: str, pairs: Sequence[_Pair]) -> list[AgreementRow]:
+def _by_day(organ: str, pairs: Sequence[Pair]) -> list[AgreementRow]:
     found = []
     for day in sorted({pair.day for pair in pairs}):
         of_day = [pair for pair in pairs if pair.day == day]
@@ -211,7 +214,7 @@ def _by_day(organ: str, pairs: Sequence[_Pair]) -> list[AgreementRow]:
     return found
 
 
-def _variance_ratio(pairs: Sequence[_Pair]) -> float:
+def _variance_ratio(pairs: Sequence[Pair]) -> float:
     """Return the mean variance of MPI's own errors over that of PET's; 1 where either is not known."""
     mpi = float(np.mean([pair.mpi_sd**2 for pair in pairs]))
     pet = float(np.mean([pair.pet_sd**2 for pair in pairs]))
