@@ -32,7 +32,7 @@ class Uniformity:
         Of a residual so large or larger, were the organ lit evenly under the right point spread, by name.
     widening
         By how much wider the blur would have to be to explain the organ's residual (0.1 is 10 %), and its SD from
-        noise, by name.
+        noise and displacement, by name.
     is_psf_wrong
         Whether the organs together speak for another point spread.
     """
@@ -93,6 +93,9 @@ def check_uniformity(
     smooth_noise = _smoothed_noise(noise, sds)
     smooth_model = _smooth(model, sds)
     smooth_residual, smooth_widening = _smooth(residual, sds), _smooth(widening, sds)
+    # To second order a shift by u narrows or widens a blur of variance v by u^2 / 2v.
+    narrowest = float(point_spread.fwhm_mm[sds > 0].min()) / np.sqrt(8 * np.log(2)) if np.any(sds > 0) else np.inf
+    displaced = displacement_mm**2 / (2 * narrowest**2)
     reach = np.ceil(3 * sds).astype(int) + [n // 2 for n in noise.correlation.shape]
     p_value, widths = {}, {}
     for name in organs:
@@ -100,20 +103,23 @@ def check_uniformity(
         inside = occupancy.organs[name].dense(occupancy.grid.shape)[box]
         organ = _Organ(inside, model[box], smooth_residual[box], noise, smooth_noise, sds)
         allowed = _ALLOWED**2 * float((inside * smooth_model[box] ** 2).sum())
-        if displacement_mm > 0:
-            allowed += displacement_mm**2 * float((inside * _steepness(smooth_model[box], occupancy)).sum())
-        p_value[name], widths[name] = organ.tested(allowed, smooth_widening[box])
+        slopes = _slopes(smooth_model[box], occupancy) if displacement_mm > 0 else []
+        allowed += displacement_mm**2 * sum(float((inside * slope**2).sum()) for slope in slopes)
+        p_value[name], (by, sd) = organ.tested(allowed, smooth_widening[box])
+        moved = _widening_of_displacement(inside * smooth_widening[box], smooth_widening[box], slopes)
+        widths[name] = by, float(np.hypot(sd, np.hypot(moved * displacement_mm, displaced)))
     known = float(np.max(point_spread.fwhm_relative_sd))
     return Uniformity(p_value, widths, _ask_for_another_blur(widths, max(_ALLOWED_WIDENING, 2 * known)))
 
 
 def _ask_for_another_blur(widths: Mapping[str, tuple[float, float]], allowed: float) -> bool:
-    """Return whether all organs that tell a width, two or more, ask for a blur that differs the same way."""
-    told = np.array([told for told in widths.values() if told[1] < allowed])
-    if len(told) < 2:
-        return False
-    is_clear = np.abs(told[:, 0]) > allowed + 2 * told[:, 1]
-    return bool(is_clear.all() and abs(np.sign(told[:, 0]).sum()) == len(told))
+    """Return whether two organs or more clearly ask for another blur the same way, and none speaks against it."""
+    found = np.array(list(widths.values()))
+    for sign in (1.0, -1.0):
+        by, sd = sign * found[:, 0], found[:, 1]
+        if np.count_nonzero(by - 2 * sd > allowed) >= 2 and not np.any(by + 2 * sd < allowed):
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,13 +215,20 @@ def _smoothed_noise(noise: Noise, sds: NDArray[np.float64]) -> Noise:
     return Noise(noise.sd * float(np.sqrt(variance)), 0.0, padded / variance, "")
 
 
-def _steepness(model: NDArray[np.float64], occupancy: Occupancy) -> NDArray[np.float64]:
-    """Return the square of the model's slope, per mm2."""
-    steep = np.zeros(model.shape)
-    for axis, spacing in enumerate(occupancy.grid.spacing_mm):
-        if model.shape[axis] > 1:
-            steep += (np.gradient(model, axis=axis) / spacing) ** 2
-    return steep
+def _slopes(model: NDArray[np.float64], occupancy: Occupancy) -> list[NDArray[np.float64]]:
+    """Return the model's slopes along the axes, per mm."""
+    spacing = occupancy.grid.spacing_mm
+    return [np.gradient(model, axis=axis) / spacing[axis] for axis in range(3) if model.shape[axis] > 1]
+
+
+def _widening_of_displacement(
+    slope: NDArray[np.float64], change: NDArray[np.float64], slopes: list[NDArray[np.float64]]
+) -> float:
+    """Return how much widening a displacement of 1 mm is taken for, all axes together."""
+    power = float((slope * change).sum())
+    if not (power > 0 and slopes):
+        return 0.0
+    return float(np.linalg.norm([float((slope * along).sum()) / power for along in slopes]))
 
 
 def _box_of(organ: OrganOccupancy, shape: tuple[int, ...], reach: NDArray[np.int64]) -> tuple[slice, ...]:
