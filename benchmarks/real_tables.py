@@ -16,6 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+from scipy.special import chdtrc
 
 from napari_mpi_track.longitudinal.decay import fit_decay
 
@@ -79,6 +80,15 @@ def span(value, low, high):
     return f"{24 * value:.3g} h ({ends[0]} to {ends[1]})"
 
 
+def is_beyond(fit, days, means, sds):
+    """Return whether chi-square says by less than 1 in 1,000 that the curve and the errors explain the points."""
+    if sds is None or not fit.model:
+        return False
+    left = np.sum(((means - fit.curve(days)) / sds) ** 2)
+    free = days.size - sum(not name.startswith(("half_rise", "peak_day")) for name in fit.parameters)
+    return chdtrc(free, left) < 1e-3
+
+
 def kind(fit):
     if not fit.model:
         return "refused"
@@ -97,9 +107,12 @@ def main():
     kinds = Counter()
     for table, organ, days, means, sds in published(wanted.folder):
         fit = fit_decay(days, means, errors=sds)
-        kinds[kind(fit)] += 1
+        kinds[kind(fit) + (", beyond the errors" if is_beyond(fit, days, means, sds) else "")] += 1
         drawn[table, organ] = (days, means, sds, fit)
-        print(f"| {table} | {organ} | {days.size} | {' | '.join(words(fit))} |")
+        said = " | ".join(words(fit)) + (
+            "; not explained within the errors" if is_beyond(fit, days, means, sds) else ""
+        )
+        print(f"| {table} | {organ} | {days.size} | {said} |")
     print("\norgans:", dict(kinds))
     sets = tumour_sets(wanted.folder)
     print(f"\ntumours: {len(sets)} sets, {sum(points.shape[1] for points in sets.values())} points")
