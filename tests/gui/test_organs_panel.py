@@ -491,3 +491,30 @@ def test_a_blinded_reading_is_signed_code_by_code_before_names_open(
     part.open_button.click()
     assert "m01, day 0" in part.names.text()
     assert "m01, day 7" in part.names.text()
+
+
+def test_labels_are_not_loaded_over_a_locked_organ(measured: OrgansPanel, tiny_study: Path, qtbot: QtBot) -> None:
+    measured.contents.lock_button.click()
+    before = draft(measured)
+    measured.contents.finds_part.load_button.chosen.emit(str(tiny_study.parent / "organs.nrrd"))
+    qtbot.waitUntil(lambda: "Not done" in measured.contents.work.words.text(), timeout=20_000)
+    assert "locked" in measured.contents.work.words.text()
+    assert draft(measured) is before
+
+
+def test_a_layer_taken_away_by_hand_comes_back_when_it_is_asked_for(measured: OrgansPanel, viewer: Any) -> None:
+    count = voxels_in(measured)
+    viewer.layers.remove(layer(measured))
+    assert layer(measured) is None
+    measured.contents.views_button.click()
+    assert voxels_in(measured) == count
+    assert layer(measured) in viewer.layers
+
+
+def test_the_organ_that_is_chosen_says_its_interval_and_each_term_of_its_error(measured: OrgansPanel) -> None:
+    said = measured.contents.details.text()
+    assert "cells (apparent)" in said
+    assert " to " in said
+    for term in ("noise", "alignment", "calibration"):
+        assert term in said
+    assert "a.u. mm³" in said

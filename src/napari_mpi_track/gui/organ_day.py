@@ -74,13 +74,20 @@ class MeasuredOrgans:
         is_of_totals = known is not None and known.x_quantity == "cells" and known.metric != "maximum"
         return known.slope if known is not None and is_of_totals else None
 
+    @property
+    def unit(self) -> str:
+        """Of signals: "a.u. mm³"."""
+        return f"{self.scan.scan.unit or 'a.u.'} mm{'²' if self.scan.scan.is_projection else '³'}"
+
     def of(self, draft: OrganDraft) -> "MeasuredOrgans":
         """Return the same numbers as those of another draft, which differs in locks alone."""
         return replace(self, draft=draft)
 
     def row(self, organ: str) -> Measurement | None:
-        """Return the row of an organ; ``None`` if it was not there."""
-        return next((row for row in self.rows.measurements if row.organ == organ), None)
+        """Return the row of an organ, or of those that it was measured as one with; ``None`` if it was not there."""
+        rows = self.rows.measurements
+        own = next((row for row in rows if row.organ == organ), None)
+        return own or next((row for row in rows if organ in row.organ.split(" + ")), None)
 
 
 def organs_of_file(study: Study, subject: Subject, timepoint: Timepoint) -> OrganDraft | None:

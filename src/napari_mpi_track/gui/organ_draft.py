@@ -140,7 +140,7 @@ def renamed(draft: OrganDraft, label: int, name: str) -> OrganDraft:
     """Return a draft in which an organ is called otherwise; ``MeasurementError`` if that name is another one's."""
     if draft.names[label] == name:
         return draft
-    _require_open(draft, label)
+    require_open(draft, label)
     _require_free(draft, name)
     names = {**draft.names, label: name}
     return replace(draft, names=names, edits=_renamed(draft.edits, names))
@@ -155,7 +155,7 @@ def joined(draft: OrganDraft, label: int, other: int, voxels: NDArray[Any]) -> O
     """Return a draft in which an organ's voxels are another one's (0: nobody's), and it is gone."""
     for one in (label, other):
         if one:
-            _require_open(draft, one)
+            require_open(draft, one)
     voxel = np.flatnonzero(voxels.reshape(-1) == label)
     changed = painted(draft, voxel, np.full(voxel.size, other, dtype=voxels.dtype))
     names = {value: name for value, name in changed.names.items() if value != label}
@@ -167,9 +167,13 @@ def rebased(draft: OrganDraft, base: OrganLabels, origin: str) -> OrganDraft:
 
     Raises
     ------
+    MeasurementError
+        If an organ is locked: it would be replaced.
     GridMismatchError
         If the labels lie on another grid than was painted on.
     """
+    for label in draft.shut:
+        require_open(draft, label)
     return _with_edits(begun(base, origin), draft.edits)
 
 
@@ -224,7 +228,10 @@ def _require_free(draft: OrganDraft, name: str) -> None:
         raise MeasurementError(f"there is an organ '{name}' already", remedy="choose another name")
 
 
-def _require_open(draft: OrganDraft, label: int) -> None:
+def require_open(draft: OrganDraft, label: int) -> None:
+    """Raise ``MeasurementError`` if there is no such organ, or it is locked."""
+    if label not in draft.names:
+        raise MeasurementError("no organ is chosen", remedy="choose one in the list, or add one")
     if label in draft.shut:
         raise MeasurementError(
             f"{draft.names[label]} is {organ_in_words(draft, label)}", remedy="open its lock first, with the padlock"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.gui.organ_day import OrganScene
-from napari_mpi_track.gui.organ_draft import OrganDraft, begun, drawn, painted, rebased, voxels_of
+from napari_mpi_track.gui.organ_draft import OrganDraft, begun, drawn, painted, rebased, require_open, voxels_of
 from napari_mpi_track.gui.tasks import Progress
 from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
@@ -131,6 +131,7 @@ def label_voxels_in(
 
 def _with_signal(day: OrganScene, draft: OrganDraft, label: int, mask: NDArray[np.bool_]) -> OrganDraft:
     """Return a draft in which an organ takes these voxels of the MPI; locked organs lose none."""
+    require_open(draft, label)
     mpi = _mpi_of(day)
     voxel = label_voxels_in(mask, mpi.grid, day.mpi_from_anatomy, draft.base.grid)
     before = voxels_of(draft).reshape(-1)[voxel]

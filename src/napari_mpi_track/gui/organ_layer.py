@@ -23,11 +23,13 @@ class OrganLayer:
         self.layer: Any = None
         self._names: Any = None
         viewer.layers.events.inserted.connect(self._inserted)
+        viewer.layers.events.removed.connect(self._removed)
         viewer.dims.events.ndisplay.connect(self._turned)
 
     def close(self) -> None:
         """Listen no more, and take the layer away."""
         self._viewer.layers.events.inserted.disconnect(self._inserted)
+        self._viewer.layers.events.removed.disconnect(self._removed)
         self._viewer.dims.events.ndisplay.disconnect(self._turned)
         self.take_away()
 
@@ -113,6 +115,11 @@ class OrganLayer:
 
     def _inserted(self, event: Any) -> None:
         self._hide(event.value)
+
+    def _removed(self, event: Any) -> None:
+        # Taken away by hand: the session still holds what was drawn, and the three views paint on.
+        if self.layer is not None and _itself(event.value) is _itself(self.layer):
+            self.layer = None
 
     def _hide(self, layer: Any) -> None:
         """Hide another layer of organs: two outlines of one organ, of which one follows the brush, confuse."""

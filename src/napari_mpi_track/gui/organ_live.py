@@ -80,6 +80,9 @@ def organ_lines(
         volume = counts.get(label, 0) * draft.base.grid.voxel_volume_mm3
         row = None if measured is None else measured.row(name)
         is_exact = row is not None and change is not None and not _is_seen(row, corrected.get(label, 0.0))
+        if row is not None and row.organ != name:
+            # Of several organs measured as one, a stroke is not reckoned in.
+            is_exact = change is not None and not change.signal
         if row is None:
             signal, cells = _of_new(change, label, "…" if is_awaited else "")
         elif is_exact:
@@ -88,8 +91,8 @@ def organ_lines(
             signal, cells = _reckoned(row, measured, corrected.get(label))
         lines.append(
             OrganLine(
-                label, name, volume, signal, cells, _flags(row), organ_in_words(draft, label),
-                _details(name, row, is_exact=is_exact), is_exact,
+                label, name, volume, signal, cells, _flags(row, name), organ_in_words(draft, label),
+                _details(name, row, measured, is_exact=is_exact), is_exact,
             )
         )  # fmt: skip
     return lines
@@ -147,19 +150,30 @@ def _cells(row: Measurement) -> str:
     return "" if value is None else three_digits(value)
 
 
-def _flags(row: Measurement | None) -> tuple[str, ...]:
+def _flags(row: Measurement | None, name: str) -> tuple[str, ...]:
     if row is None:
         return ()
-    return tuple(FLAG_WORDS.get(flag, flag) for flag in row.flag.split(";") if flag and flag != "below_detection")
+    as_one = (f"measured as one: {row.organ}",) if row.organ != name else ()
+    # That nothing was detected stands in the cells' place.
+    flags = [flag for flag in row.flag.split(";") if flag and flag != "below_detection"]
+    return as_one + tuple(FLAG_WORDS.get(flag, flag) for flag in flags)
 
 
-def _details(name: str, row: Measurement | None, *, is_exact: bool) -> str:
-    if row is None:
+def _details(name: str, row: Measurement | None, measured: MeasuredOrgans | None, *, is_exact: bool) -> str:
+    if row is None or measured is None:
         return f"{name}: not measured yet"
-    amount = cells_in_words(row)
+    name, amount = row.organ, cells_in_words(row)
     said = f"{amount} cells (apparent)" if row.cells is not None and amount else amount or "signal only"
     total = _total(row)
-    signal = "" if total is None else f"; signal {three_digits(total)} a.u. mm³"
+    signal = "" if total is None else f"; signal {three_digits(total)} {measured.unit}"
     if row.signal is not None:
         signal += f" ± {three_digits(row.signal.sd)}"
-    return f"{name}: {said}{signal}" if is_exact else f"{name}, before the last stroke: {said}{signal}"
+    when = "" if is_exact else ", before the last stroke"
+    return f"{name}{when}: {said}{signal}{_errors(row, measured)}"
+
+
+def _errors(row: Measurement, measured: MeasuredOrgans) -> str:
+    """Return the terms of an organ's error, each as an SD."""
+    terms = [(term.term.replace("_", "-"), term.sd) for term in measured.rows.budget if term.organ == row.organ]
+    said = ", ".join(f"{name} {three_digits(sd)}" for name, sd in terms if sd > 0)
+    return f". SD from {said} {measured.unit}" if said else ""

@@ -98,29 +98,30 @@ class OrganLook:
         return np.where(is_in_row[:, None] & is_in_column, found, 0)
 
     def with_organs(
-        self, scans: NDArray[np.uint8], labels: NDArray[Any], tracer: NDArray[np.float32] | None
+        self, scans: NDArray[np.uint8], labels: NDArray[Any], tracer: NDArray[np.float32] | None, *, width_px: int = 1
     ) -> NDArray[np.uint8]:
         """Return scans at a pane with outlines over them, RGB; ``tracer`` are the MPI's values there."""
         picture = scans.copy()
         if self.chosen:
             inside = labels == self.chosen
             picture[inside] = (1 - _FILL) * picture[inside] + _FILL * self.colours[self.chosen]
-        edge = edges(labels) & (labels > 0)
+        edge = edges(labels, width_px) & (labels > 0)
         picture[edge] = self.colours[np.minimum(labels[edge], len(self.colours) - 1)]
         if self.threshold is not None and tracer is not None:
             above = tracer > self.threshold
-            picture[edges(above) & above] = THRESHOLD_INK
+            picture[edges(above, width_px) & above] = THRESHOLD_INK
         return picture
 
 
-def edges(values: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return the pixels that have a neighbour of another value: to the left, right, above or below."""
+def edges(values: NDArray[Any], width_px: int = 1) -> NDArray[np.bool_]:
+    """Return the pixels that have one of another value so many pixels to the left, right, above or below."""
     found = np.zeros(values.shape, dtype=bool)
-    down, right = values[1:] != values[:-1], values[:, 1:] != values[:, :-1]
-    found[1:] |= down
-    found[:-1] |= down
-    found[:, 1:] |= right
-    found[:, :-1] |= right
+    for n in range(1, width_px + 1):
+        down, right = values[n:] != values[:-n], values[:, n:] != values[:, :-n]
+        found[n:] |= down
+        found[:-n] |= down
+        found[:, n:] |= right
+        found[:, :-n] |= right
     return found
 
 

@@ -113,7 +113,5 @@ def _balance(measured: MeasuredOrgans) -> str:
     if not whole or outside is None:
         return ""
     part = 100 * (1 - outside / whole)
-    return (
-        f"In organs {part:.0f} % of the scan's signal; {three_digits(outside)} of {three_digits(whole)} a.u. mm³ "
-        "lie in none (uncorrected)."
-    )
+    amounts = f"{three_digits(outside)} of {three_digits(whole)} {measured.unit}"
+    return f"In organs {part:.0f} % of the scan's signal; {amounts} lie in none (uncorrected)."

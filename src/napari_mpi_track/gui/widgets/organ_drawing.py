@@ -52,6 +52,11 @@ class Drawing:
             self.layer.redraw()
         self._show_views(draft, scene)
 
+    def show_again(self) -> None:
+        """Show the layer again, if it was taken away in napari's list."""
+        if self.layer.layer is None:
+            self.work = None
+
     def choose(self, label: int) -> None:
         """Choose the organ that is painted."""
         self.chosen = label

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from napari_mpi_track.gui.organ_day import OrganScene
+from napari_mpi_track.gui.organ_day import MeasuredOrgans, OrganScene
 from napari_mpi_track.gui.organ_draft import OrganDraft
 from napari_mpi_track.gui.organ_finding import above_threshold
 from napari_mpi_track.gui.session import Session
@@ -34,7 +34,7 @@ class OrganSignal:
         self._mpi: Volume | None = None
         self._curve: ThresholdCurve | None = None
         self._inside: tuple[Any, int, ThresholdCurve | None] = (None, 0, None)
-        self._compared: RuleComparison | None = None
+        self._compared: tuple[RuleComparison, MeasuredOrgans | None] | None = None
         part = parts.signal_part
         part.moved.connect(self.move)
         part.ruled.connect(self.rule)
@@ -99,7 +99,7 @@ class OrganSignal:
 
         def keep(found: RuleComparison) -> None:
             if mpi is self._mpi:
-                self._compared = found
+                self._compared = (found, measured)
                 self._show()
 
         task.succeeded.connect(keep)
@@ -123,7 +123,9 @@ class OrganSignal:
         part.show_above(
             self._curve.at(self.threshold), name, None if inside is None else inside.at(self.threshold), self.unit
         )
-        part.show_comparison(self._compared, name, self.unit)
+        found, of = self._compared or (None, None)
+        # What rules keep of an organ is of the organ as it was drawn then.
+        part.show_comparison(found, name if of is not None and of is self._measuring.measured else "", self.unit)
         self.drawing.views.change(threshold=self.threshold)
 
     def _organ(self) -> tuple[str, ThresholdCurve | None]:

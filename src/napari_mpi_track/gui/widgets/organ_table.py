@@ -71,6 +71,11 @@ class OrganTable(QTableWidget):
         if lines and kept not in labels:
             self.chosen.emit(self.label)
 
+    def show_unit(self, unit: str) -> None:
+        """Say what signals are in: "a.u. mm³"."""
+        if (head := self.horizontalHeaderItem(2)) is not None:
+            head.setText(f"signal\n{unit}")
+
     def choose(self, label: int) -> None:
         """Choose an organ."""
         for row, line in enumerate(self._lines):

@@ -87,7 +87,8 @@ class OrganView(QWidget):
             self._scans = (seen, look.scans_at(pane), None)
         if look.threshold is not None and self._scans[2] is None:
             self._scans = (*self._scans[:2], look.tracer_at(pane))
-        pixels = look.with_organs(self._scans[1], look.labels_at(pane), self._scans[2])
+        labels = look.labels_at(pane)
+        pixels = look.with_organs(self._scans[1], labels, self._scans[2], width_px=max(1, round(ratio)))
         content = np.ascontiguousarray(pixels).tobytes()
         return QImage(content, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
 

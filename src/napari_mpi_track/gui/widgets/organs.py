@@ -144,13 +144,18 @@ class OrgansPanel(PanelFrame):
         self.contents.table.show_lines(lines)
         return lines
 
+    def _show_again(self) -> None:
+        self.drawing.show_again()
+        self.dock.show_again()
+        self._redraw()
+
     def _connect(self, viewer: Any) -> None:
         parts = self.contents
         self.steps.asked_for.connect(lambda step: go_to(viewer, step))
         parts.study_button.clicked.connect(lambda: go_to(viewer, "Study"))
         parts.run_button.clicked.connect(self.measure)
         parts.work.stopped.connect(self._cancel)
-        parts.views_button.clicked.connect(self.dock.show_again)
+        parts.views_button.clicked.connect(self._show_again)
         self.measuring.changed.connect(self._redraw)
         self.destroyed.connect(self.measuring.stop)
         self.destroyed.connect(self.drawing.layer.close)
