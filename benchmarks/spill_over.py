@@ -6,7 +6,7 @@ A simulated mouse under Gaussian and Lorentzian blurs of 2 to 4 mm and correlate
 organs drawn on voxels of 0.3 mm. "given": corrected with the true point spread; "measured": with the one that
 measure-psf finds in a simulated scan of a ball of 1 mm, a hundred times as high as its noise.
 
-accuracy    uncorrected and corrected totals against truth, and how often the 95 % interval (noise and spill-over)
+accuracy    uncorrected and corrected totals against truth, and how often the 95 % interval (of noise and widths)
             holds the truth.
 light       false alarms of the test of even light, and how often a deposit in the tumour's core and a wrong point
             spread are found.
@@ -26,9 +26,9 @@ from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.imaging.point_spread import PointSpread, PsfShape
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.longitudinal.measured import MeasuredScan, measure_scan
+from napari_mpi_track.quantification.margins import margin_mm, margin_of, require_isolated
 from napari_mpi_track.quantification.occupancy import Occupancy, OrganOccupancy, measure_occupancy
-from napari_mpi_track.quantification.organ_signal import measure_organs
+from napari_mpi_track.quantification.organ_signal import OrganSignals, measure_organs
 from napari_mpi_track.quantification.point_source import measure_point_spread
 from napari_mpi_track.quantification.spill_over import SpillOver, correct_spill_over
 from napari_mpi_track.simulation.anatomy import Solid, ellipsoid
@@ -37,6 +37,7 @@ from napari_mpi_track.simulation.scanner import Blur, Noise, blurred, labelled, 
 
 TRUE = {"tumour": 6e4, "lungs": 1.5e5, "liver": 8e5, "spleen": 2e5, "bone": 0.0}
 NOISE = Noise(8.0, correlation_sd=1.1)
+QUIET = Noise(0.05, correlation_sd=1.1)
 CORE = Solid((ellipsoid((-10.8, 1.5, -20.0), (1.0, 1.0, 1.0)),))
 CASES = [(shape, fwhm_mm) for shape in PsfShape for fwhm_mm in (2.0, 3.0, 4.0)]
 
@@ -63,9 +64,9 @@ def shown(shape: PsfShape, fwhm_mm: float) -> dict[str, NDArray[np.float64]]:
     return {name: blurred([(solid, 1.0)], GRID, np.eye(4), blur) for name, solid in sources.items()}
 
 
-def scan(shape: PsfShape, fwhm_mm: float, true: dict[str, float], seed: int) -> Volume:
+def scan(shape: PsfShape, fwhm_mm: float, true: dict[str, float], seed: int, noise: Noise = NOISE) -> Volume:
     clean = sum((amount * shown(shape, fwhm_mm)[name] for name, amount in true.items()), np.zeros(GRID.shape))
-    return Volume(clean + noise_field(GRID.shape, NOISE, np.random.default_rng(seed)), GRID)
+    return Volume(clean + noise_field(GRID.shape, noise, np.random.default_rng(seed)), GRID)
 
 
 def measured_psf(shape: PsfShape, fwhm_mm: float, seed: int) -> PointSpread:
@@ -79,50 +80,67 @@ def measured_psf(shape: PsfShape, fwhm_mm: float, seed: int) -> PointSpread:
     return measure_point_spread(Volume(clean + noise, Grid.from_spacing(clean.shape, 1.0)), 1.0).point_spread
 
 
-def measure(volume: Volume, psf: PointSpread, **more: tuple[str, ...]) -> MeasuredScan:
-    return measure_scan(volume, estimate_noise(volume), organs(), None, point_spread=psf, **more)
+@cache
+def occupancy() -> Occupancy:
+    return measure_occupancy(organs(), GRID)
+
+
+def spill(
+    volume: Volume, psf: PointSpread, shared: Occupancy | None = None, deposit: OrganOccupancy | None = None
+) -> tuple[OrganSignals, SpillOver]:
+    noise, shared = estimate_noise(volume), shared or occupancy()
+    signals = measure_organs(volume, shared, noise)
+    sources = {} if deposit is None else {"tumour": deposit}
+    return signals, correct_spill_over(volume, shared, signals, noise, psf, sources)
+
+
+def sds(found: SpillOver) -> NDArray[np.float64]:
+    """Return the corrected totals' SD from noise and from the point spread's error."""
+    return np.sqrt(np.diag(found.noise_covariance + found.psf_covariance))
 
 
 def accuracy(seeds: int) -> None:
     names = [name for name, amount in TRUE.items() if amount]
+    true = np.array([TRUE[name] for name in names])
     for shape, fwhm_mm in CASES:
-        for kind in ("given", "measured"):
-            uncorrected, corrected, held = [], [], []
-            psfs = [measured_psf(shape, fwhm_mm, seed) for seed in range(5)] if kind == "measured" else []
-            for seed in range(seeds):
-                psf = psfs[seed % 5] if psfs else PointSpread(shape, np.full(3, fwhm_mm))
-                found = measure(scan(shape, fwhm_mm, TRUE, seed), psf)
-                uncorrected.append([found.measured_of([name])[0] / TRUE[name] - 1 for name in names])
-                told = [found.signal_of([name])[0] for name in names]
-                corrected.append([one.value / TRUE[name] - 1 for one, name in zip(told, names, strict=True)])
-                held.append([abs(o.value - TRUE[n]) <= 1.96 * o.own_sd for o, n in zip(told, names, strict=True)])
-            before, after = 100 * np.mean(uncorrected, axis=0), 100 * np.mean(corrected, axis=0)
-            scatter, kept = 100 * np.std(corrected, axis=0), 100 * np.mean(held, axis=0)
+        for kind, noise in (("given, hardly any noise", QUIET), ("given", NOISE), ("measured", NOISE)):
+            before, after, held = [], [], []
+            for seed in range(1 if noise is QUIET else seeds):
+                psf = PointSpread(shape, np.full(3, fwhm_mm))
+                if kind == "measured":
+                    psf = measured_psf(shape, fwhm_mm, seed)
+                signals, found = spill(scan(shape, fwhm_mm, TRUE, seed, noise), psf)
+                at = [found.names.index(name) for name in names]
+                before.append(signals.totals()[at] / true - 1)
+                after.append(found.totals[at] / true - 1)
+                held.append(np.abs(found.totals[at] - true) <= 1.96 * sds(found)[at])
+            columns = (100 * np.array(part) for part in (before, after, held))
+            was, now, kept = columns
             rows = "; ".join(
-                f"{name} {b:+.0f} -> {a:+.1f} +- {s:.1f} % ({k:.0f} %)"
-                for name, b, a, s, k in zip(names, before, after, scatter, kept, strict=True)
+                f"{name} {was[:, n].mean():+.0f} -> {now[:, n].mean():+.1f} +- {now[:, n].std():.1f} % "
+                f"({kept[:, n].mean():.0f} %)"
+                for n, name in enumerate(names)
             )
             print(f"{shape.value} {fwhm_mm:g} mm, psf {kind}: {rows}", flush=True)
 
 
 def light(seeds: int) -> None:
-    deposit = {**TRUE, "tumour": 0.0, "core": TRUE["tumour"]}
+    in_core = {**TRUE, "tumour": 0.0, "core": TRUE["tumour"]}
     alarms = tests = wrong = 0
     for shape, fwhm_mm in CASES:
         found = other = mismatch = 0
         for seed in range(seeds):
             psf = PointSpread(shape, np.full(3, fwhm_mm))
-            even = spill(scan(shape, fwhm_mm, TRUE, seed), psf).uniformity
+            even = spill(scan(shape, fwhm_mm, TRUE, seed), psf)[1].uniformity
             alarms += sum(even.is_uneven(name) for name in even.p_value)
             tests += len(even.p_value)
             wrong += even.is_psf_wrong
-            uneven = spill(scan(shape, fwhm_mm, deposit, seed), psf).uniformity
+            uneven = spill(scan(shape, fwhm_mm, in_core, seed), psf)[1].uniformity
             found += uneven.is_uneven("tumour")
             other += sum(uneven.is_uneven(name) for name in uneven.p_value if name != "tumour")
             false_shape = next(one for one in PsfShape if one is not shape)
-            mismatch += spill(
-                scan(shape, fwhm_mm, TRUE, seed), PointSpread(false_shape, np.full(3, fwhm_mm))
-            ).uniformity.is_psf_wrong
+            other_psf = PointSpread(false_shape, np.full(3, fwhm_mm))
+            mismatch += spill(scan(shape, fwhm_mm, TRUE, seed), other_psf)[1].uniformity.is_psf_wrong
         print(
             f"{shape.value} {fwhm_mm:g} mm: deposit in the core found {found} of {seeds}, other organs flagged "
             f"{other}; wrong shape told {mismatch} of {seeds}",
@@ -132,31 +150,25 @@ def light(seeds: int) -> None:
 
 
 def deposit(seeds: int) -> None:
-    true = {**TRUE, "tumour": 0.0, "core": TRUE["tumour"]}
+    in_core = {**TRUE, "tumour": 0.0, "core": TRUE["tumour"]}
     for shape, fwhm_mm in CASES:
         errors, evenly, held = [], [], []
         psf = PointSpread(shape, np.full(3, fwhm_mm), 0.02)
         for seed in range(seeds):
-            volume = scan(shape, fwhm_mm, true, seed)
-            told = measure(volume, psf, with_margin=("tumour",)).signal_of(["tumour"])[0]
-            errors.append(told.value / TRUE["tumour"] - 1)
-            held.append(abs(told.value - TRUE["tumour"]) <= 1.96 * told.own_sd)
-            evenly.append(measure(volume, psf).signal_of(["tumour"])[0].value / TRUE["tumour"] - 1)
+            volume = scan(shape, fwhm_mm, in_core, seed)
+            margin = margin_of(volume, occupancy(), "tumour", margin_mm(psf))
+            shared = Occupancy(GRID, {**occupancy().organs, "tumour": margin.region})
+            _, found = spill(volume, psf, shared, margin.deposit)
+            require_isolated(volume, found, {"tumour": margin})
+            at = found.names.index("tumour")
+            errors.append(found.totals[at] / TRUE["tumour"] - 1)
+            held.append(abs(found.totals[at] - TRUE["tumour"]) <= 1.96 * sds(found)[at])
+            evenly.append(spill(volume, psf)[1].totals[at] / TRUE["tumour"] - 1)
         print(
             f"{shape.value} {fwhm_mm:g} mm: margin rule {100 * np.mean(errors):+.1f} +- {100 * np.std(errors):.1f} %, "
             f"95 % intervals hold {100 * np.mean(held):.0f} %; as if evenly lit {100 * np.mean(evenly):+.0f} %",
             flush=True,
         )
-
-
-@cache
-def occupancy() -> Occupancy:
-    return measure_occupancy(organs(), GRID)
-
-
-def spill(volume: Volume, psf: PointSpread) -> SpillOver:
-    noise = estimate_noise(volume)
-    return correct_spill_over(volume, occupancy(), measure_organs(volume, occupancy(), noise), noise, psf)
 
 
 def speed() -> None:
