@@ -148,7 +148,7 @@ def pairs_of(retention: Sequence[RetentionRow]) -> list[Pair]:
     found = []
     for row in retention:
         beside = nuclear.get((row.subject, row.day, row.organ))
-        if row.modality == "MPI" and _counts(row) and beside is not None:
+        if row.modality == "MPI" and _counts(row) and beside is not None and _one_reference(row, beside):
             assert row.retention_percent is not None
             assert beside.retention_percent is not None
             mpi_sd, pet_sd = _sd(row), _sd(beside)
@@ -156,6 +156,11 @@ def pairs_of(retention: Sequence[RetentionRow]) -> list[Pair]:
                 Pair(row.subject, row.organ, row.day, row.retention_percent, beside.retention_percent, mpi_sd, pet_sd)
             )
     return found
+
+
+def _one_reference(row: RetentionRow, other: RetentionRow) -> bool:
+    # What is left of the injected and what is left of the first scan are two things.
+    return row.reference.split()[0] == other.reference.split()[0]
 
 
 def _counts(row: RetentionRow) -> bool:

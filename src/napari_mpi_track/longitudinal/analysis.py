@@ -12,6 +12,7 @@ from napari_mpi_track.longitudinal.bli_rows import bli_rows
 from napari_mpi_track.longitudinal.conditions import calibration_doubts, overridden_differences, study_calibration
 from napari_mpi_track.longitudinal.curves import with_baseline_flags, with_scatter
 from napari_mpi_track.longitudinal.fluorine_rows import fluorine_rows
+from napari_mpi_track.longitudinal.followed import followed_rows
 from napari_mpi_track.longitudinal.measurement import (
     AlignmentRow,
     BalanceRow,
@@ -31,6 +32,7 @@ from napari_mpi_track.longitudinal.pre_injection import with_background_before
 from napari_mpi_track.longitudinal.scene import Scene, set_scene
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.longitudinal.vial import vial_doubts
+from napari_mpi_track.quantification.backgrounds import PRE_INJECTION
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.registration.alignment import Alignment
 
@@ -250,13 +252,24 @@ def analyse_study(study: Study, measurements: Sequence[Measurement] | None = Non
     calibration = study_calibration(study)
     balance = balance_rows(study, rows, calibration)
     rows, budget = with_background_before(study, rows, calibration)
-    # What is taken off already has no scan before it to be taken off once more.
-    taken = {(subject.id, subject.baseline.day) for subject in study.subjects if budget and subject.baseline}
-    followed = [row for row in rows if (row.subject, row.day) not in taken]
-    scattered = with_scatter(followed, calibration, study.repeatability)
-    days = over_time(study, scattered, calibration)
+    days = over_days(study, rows, calibration)
     warnings = [*calibration_doubts(study, calibration), *vial_doubts(study, rows), *days.warnings]
     told = tuple(dict.fromkeys(warnings))
     return StudyAnalysis(
         tuple(rows), days.retention, days.decay, calibration, told, tuple(balance), tuple(budget), days
     )
+
+
+def over_days(study: Study, measured: Sequence[Measurement], calibration: Calibration | None) -> OverTime:
+    """Return what follows from the rows of measurements.csv over days; nothing is measured anew.
+
+    ``study`` may name another reference or decay model than it did when its scans were measured.
+    """
+    # What is taken off already has no scan before it to be taken off once more.
+    is_taken = study.background == PRE_INJECTION
+    taken = {(subject.id, subject.baseline.day) for subject in study.subjects if is_taken and subject.baseline}
+    followed, doubts = followed_rows(
+        study, [row for row in measured if (row.subject, row.day) not in taken], calibration
+    )
+    days = over_time(study, with_scatter(followed, calibration, study.repeatability), calibration)
+    return replace(days, warnings=(*doubts, *days.warnings))

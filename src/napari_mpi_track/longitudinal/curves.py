@@ -13,7 +13,7 @@ from napari_mpi_track.longitudinal.groups import AnimalCourse, group_row
 from napari_mpi_track.longitudinal.interpolation import between_scans
 from napari_mpi_track.longitudinal.measurement import DecayRow, Measurement, RetentionRow
 from napari_mpi_track.longitudinal.mpi_rows import detection_signal, scatter_sd
-from napari_mpi_track.longitudinal.pet_rows import injected_kbq
+from napari_mpi_track.longitudinal.pet_dose import follows_reporter, injected_kbq
 from napari_mpi_track.longitudinal.retention import Retention, retention_of_injected, retention_of_scan
 from napari_mpi_track.longitudinal.study import Study, Subject
 from napari_mpi_track.longitudinal.vial import drift_of_syringe
@@ -153,8 +153,8 @@ def _reference(
     study: Study, subject: Subject, series: Sequence[Measurement], modality: str, calibration: Calibration | None
 ) -> Reference | None:
     """Return the reference's name and signal, and the residue in the syringe where the reference is injected."""
-    # Light was not injected: it is compared with the first image.
-    if study.reference == "injected" and modality != "BLI":
+    # Light was not injected, and a reporter's tracer is injected anew: both are compared with the first image.
+    if study.reference == "injected" and modality != "BLI" and not follows_reporter(subject, modality):
         return injected_signal(study, subject, modality, calibration)
     if study.reference in ("injected", "first"):
         row = series[0]
@@ -231,7 +231,7 @@ def _course(
     limits = [detection_signal(row.signal, line) * scale for row in series if row.signal is not None]
     days, values = np.array([row.day for row in series]), np.array([signal.value for signal in signals]) * scale
     known = errors if np.all(errors > 0) else None
-    fit = fit_decay(days, values, errors=known, censored_below=is_censored, limits=limits, model="auto")
+    fit = fit_decay(days, values, errors=known, censored_below=is_censored, limits=limits, model=study.decay_model)
     row = _as_row(subject.id, subject.group, modality, organ, fit)
     return AnimalCourse(row, days, values, known, np.array(is_censored, dtype=bool))
 

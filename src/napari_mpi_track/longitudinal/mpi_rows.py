@@ -288,7 +288,8 @@ def _rows_of_a_number(
         "MPI",
         TOTAL,
         signal_total=timepoint.signal,
-        signal=Estimate(timepoint.signal),
+        signal_total_sd=timepoint.signal_sd,
+        signal=Estimate(timepoint.signal, timepoint.signal_sd or 0.0),
     )
     row = _undrifted(row, drift_of(study, subject, timepoint, None))
     return ScanRows((counted(row, calibration, study.repeatability),))

@@ -1,7 +1,6 @@
 """The rows of one PET scan: every organ's activity, uptake and apparent cells."""
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,41 +9,29 @@ from napari_mpi_track.imaging.noise import Noise, estimate_noise
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.measured import MeasuredScan, measure_scan
 from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement, ScanRows
+from napari_mpi_track.longitudinal.pet_dose import PetDose, dose_of
+from napari_mpi_track.longitudinal.scan_parts import body_in_field
 from napari_mpi_track.longitudinal.scene import Scene
-from napari_mpi_track.longitudinal.study import DecayReference, Study, Subject, Timepoint
+from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.quantification.estimate import Estimate
-from napari_mpi_track.quantification.half_lives import isotope_name
 from napari_mpi_track.quantification.occupancy import OUTSIDE, TOTAL
 from napari_mpi_track.quantification.radioactivity import (
     cells_from_activity,
-    decay_correction,
-    decay_factor,
-    injected_activity,
     label_warnings,
     percent_of_injected,
     percent_per_gram,
     suv_mean,
 )
+from napari_mpi_track.quantification.reporters import takes_up_by_itself
 
 # (Bq/mL) mm3 = 1e-3 Bq = 1e-6 kBq.
 _KBQ_PER_BQ_ML_MM3 = 1e-6
 _UNITS = {"bq/ml": 1.0, "bqml": 1.0, "kbq/ml": 1e3, "kbq/cc": 1e3, "bq/cc": 1.0, "mbq/ml": 1e6, "bq/mm3": 1e3}
 # 89Zr that dead cells let go of binds to bone mineral: there it no longer counts cells.
 _BONE_WORDS = ("bone", "femur", "tibia", "marrow", "spine", "vertebra", "skull", "skelet", "joint", "epiphys")
-_DECAY_TAGS: dict[str, DecayReference] = {"ADMIN": "injection", "START": "scan", "NONE": "none"}
 _Z_95 = 1.96
-
-
-@dataclass(frozen=True, slots=True)
-class _Dose:
-    """What is needed to read activity as uptake and cells; ``None`` where the study does not say."""
-
-    isotope: str
-    to_injection: float
-    to_scan: float
-    at_injection_kbq: float | None
-    per_million_at_injection_kbq: float | None
-    text: str
+# Of the injected activity, in percent: what a whole animal in the field must give, excretion and calibration allowed.
+_RECOVERED = (80.0, 120.0)
 
 
 def pet_rows(study: Study, subject: Subject, timepoint: Timepoint, scene: Scene) -> ScanRows:
@@ -62,7 +49,7 @@ def pet_rows(study: Study, subject: Subject, timepoint: Timepoint, scene: Scene)
     if pet is None:
         return ScanRows()
     factor, warnings = _to_bq_per_ml(pet)
-    dose = _dose(subject, timepoint, pet)
+    dose = dose_of(subject, timepoint, pet)
     scan = measure_scan(
         pet,
         _noise(pet),
@@ -81,11 +68,40 @@ def pet_rows(study: Study, subject: Subject, timepoint: Timepoint, scene: Scene)
         of_curve = {} if study.calibration is None else study.calibration.stated
         cell_type = study.conditions.get("cell_type") or of_curve.get("cell_type")
         warnings += label_warnings(radiotracer.activity_per_million_cells_kBq, cell_type, isotope=dose.isotope)
-    writer = _PetRows(subject, timepoint, scan, factor * _KBQ_PER_BQ_ML_MM3, dose)
+    writer = _PetRows(subject, timepoint, scan, factor * _KBQ_PER_BQ_ML_MM3, dose, study.vial_organ)
     rows = [writer.organ(organ) for organ in scan.organs]
     rows += [replace(writer.blank, organ=name, flag=";".join(scan.flags_beyond())) for name in scan.beyond]
-    notes = (f"{modality}: {dose.text}",)
-    return ScanRows((*rows, *writer.remaining()), tuple(writer.budget), tuple(warnings), notes)
+    remaining = writer.remaining()
+    notes = [f"{modality}: {dose.text}"]
+    if dose.reporter is not None:
+        notes.append(
+            f"{modality}: reporter gene {dose.reporter}, seen by a tracer injected for every scan: it follows living"
+            " cells and their offspring; what a cell takes up in the body is not known, so there are no cells"
+        )
+    elif (found := remaining[-1].percent_id) is not None:
+        notes.append(f"{modality}: {found:.1f} % of the injected activity is in the field of view")
+        warnings += _recovery_doubts(found, dose, scene)
+    return ScanRows((*rows, *remaining), tuple(writer.budget), tuple(warnings), tuple(notes))
+
+
+def _recovery_doubts(found: float, dose: PetDose, scene: Scene) -> list[str]:
+    """Return what is to be thought of a scan that does not hold what was injected."""
+    low, high = _RECOVERED
+    if low <= found <= high or scene.pet is None:
+        return []
+    told = f"{scene.pet.modality}: {found:.0f} % of the injected activity is in the field of view"
+    if found > high:
+        return [f"{told}: check the dose, its unit and time, and what the scan was decay-corrected to"]
+    if scene.anatomy is None:
+        return [
+            f"{told}: how much of the body lies in it is not known without an anatomy; else label was excreted, or the"
+            " dose, a time or the unit is at fault"
+        ]
+    seen = 100 * body_in_field(scene.anatomy, scene.pet, scene.pet_from_anatomy)
+    return [
+        f"{told}, and {seen:.0f} % of the body that the anatomy shows: else label was excreted in"
+        f" {dose.elapsed_h:.3g} h, or the dose, a time or the unit is at fault"
+    ]
 
 
 def _to_bq_per_ml(pet: Volume) -> tuple[float, list[str]]:
@@ -109,79 +125,21 @@ def _noise(pet: Volume) -> Noise:
         return Noise(0.0, 0.0, np.ones((1, 1, 1)), "not measurable: the background is constant")
 
 
-def _dose(subject: Subject, timepoint: Timepoint, pet: Volume) -> _Dose:
-    radiotracer, injected_at = subject.radiotracer, subject.injection.time
-    if radiotracer is None:
-        raise MeasurementError(
-            f"subject {subject.id} has a {pet.modality} but no radiotracer",
-            file=pet.file,
-            remedy="give radiotracer: {isotope, activity_kBq, assayed_at, ...}",
-        )
-    scanned_at = _like(timepoint.time or pet.acquired_at, injected_at)
-    if scanned_at is None or injected_at is None:
-        missing = "the time of the scan" if scanned_at is None else "the time of injection"
-        raise MeasurementError(
-            f"{pet.modality} needs {missing} to be corrected for decay, and neither the study nor the file gives it",
-            file=pet.file,
-            remedy="give 'time' at the timepoint and in the injection (ISO 8601)",
-        )
-    corrected_to = _DECAY_TAGS.get(str(pet.metadata.get("decay_correction"))) or timepoint.decay_corrected_to
-    if corrected_to is None:
-        raise MeasurementError(
-            f"what the {pet.modality} was decay-corrected to is not known",
-            file=pet.file,
-            remedy="give decay_corrected_to: injection, scan or none",
-        )
-    correction = decay_correction(
-        radiotracer.isotope,
-        injected_at=injected_at,
-        scan_started_at=scanned_at,
-        corrected_to=corrected_to,
-        frame_duration_s=float(pet.metadata.get("frame_duration_s") or 0.0),
-    )
-    specific = radiotracer.activity_per_million_cells_kBq
-    if specific is not None:
-        assayed_at = _like(radiotracer.assayed_at, injected_at) or injected_at
-        specific *= decay_factor(radiotracer.isotope, assayed_at, injected_at)
-    return _Dose(
-        isotope_name(radiotracer.isotope),
-        correction.to_injection,
-        correction.to_scan,
-        injected_kbq(subject),
-        specific,
-        correction.text,
-    )
-
-
-def injected_kbq(subject: Subject) -> float | None:
-    """Return the activity that went into the subject, in kBq at the injection; ``None`` where it is not stated."""
-    radiotracer, injected_at = subject.radiotracer, subject.injection.time
-    if radiotracer is None or radiotracer.activity_kBq is None or injected_at is None:
-        return None
-    return injected_activity(
-        radiotracer.isotope,
-        radiotracer.activity_kBq,
-        residual_kBq=radiotracer.residual_kBq or 0.0,
-        assayed_at=_like(radiotracer.assayed_at, injected_at) or injected_at,
-        injected_at=injected_at,
-    )
-
-
-def _like(time: datetime | None, other: datetime | None) -> datetime | None:
-    """Return a DICOM's local time in the zone of the study, which is where it was scanned."""
-    if time is None or other is None or time.tzinfo is not None or other.tzinfo is None:
-        return time
-    return time.replace(tzinfo=other.tzinfo)
-
-
 class _PetRows:
     def __init__(
-        self, subject: Subject, timepoint: Timepoint, scan: MeasuredScan, kbq_per_total: float, dose: _Dose
+        self,
+        subject: Subject,
+        timepoint: Timepoint,
+        scan: MeasuredScan,
+        kbq_per_total: float,
+        dose: PetDose,
+        vial: str | None,
     ) -> None:
         self.subject = subject
         self.scan = scan
         self.kbq_per_total = kbq_per_total
         self.dose = dose
+        self.vial = vial
         self.budget: list[BudgetRow] = []
         self.blank = Measurement(
             subject.id,
@@ -215,6 +173,9 @@ class _PetRows:
         for term, sd in (("noise", errors.noise), ("alignment", errors.alignment), ("spill_over", errors.spill_over)):
             if term != "spill_over" or scan.spill is not None:
                 self.budget.append(BudgetRow(row.subject, row.day, row.modality, organ, term, sd, False))
+        if organ == self.vial:
+            # A vial of tracer for MPI: what activity its place shows is no cells' and nothing to follow.
+            return replace(row, activity_kBq=signal.value * self.kbq_per_total * self.dose.to_scan)
         return self._cells(self._uptake(row, signal))
 
     def remaining(self) -> list[Measurement]:
@@ -244,6 +205,9 @@ class _PetRows:
             return row
         percent = percent_of_injected(at_injection, dose.at_injection_kbq)
         row = replace(row, percent_id=percent.value)
+        if dose.reporter is not None:
+            # Every scan has a dose of its own: days are compared in parts of theirs.
+            row = replace(row, signal=percent)
         if not row.organ_volume_mm3:
             return row
         row = replace(row, percent_id_per_g=percent_per_gram(percent, row.organ_volume_mm3).value)
@@ -254,6 +218,9 @@ class _PetRows:
 
     def _cells(self, row: Measurement) -> Measurement:
         flags = [row.flag] if row.flag else []
+        if self.dose.reporter is not None:
+            own = ["physiological_uptake"] if takes_up_by_itself(self.dose.reporter, row.organ) else []
+            return replace(row, flag=";".join([*flags, *own]))
         specific = self.dose.per_million_at_injection_kbq
         if self.dose.isotope == "89Zr" and any(word in row.organ.casefold() for word in _BONE_WORDS):
             return replace(row, flag=";".join([*flags, "free_89Zr"]))

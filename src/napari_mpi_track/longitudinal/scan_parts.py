@@ -211,13 +211,24 @@ def _with_markers(scan: Volume, occupancy: Occupancy, markers: Points, radius_mm
     return Occupancy(occupancy.grid, seen)
 
 
+def body_in_field(anatomy: Volume, scan: Volume, scan_from_anatomy: Alignment | None) -> float:
+    """Return the part of the animal, as its anatomy shows it, that lies in a scan's field of view: 0 to 1."""
+    body = _body_occupancy(anatomy, scan, scan_from_anatomy)
+    inside = float(body.fraction.sum()) * scan.grid.voxel_volume_mm3
+    return min(inside / body.volume_mm3, 1.0) if body.volume_mm3 > 0 else 0.0
+
+
 def _body(anatomy: Volume, scan: Volume, scan_from_anatomy: Alignment | None) -> NDArray[np.float64]:
     """Return the part of every voxel of ``scan`` inside the animal, shape as the scan's grid."""
+    return _body_occupancy(anatomy, scan, scan_from_anatomy).dense(scan.grid.shape)
+
+
+def _body_occupancy(anatomy: Volume, scan: Volume, scan_from_anatomy: Alignment | None) -> OrganOccupancy:
     outline = OrganLabels(find_body(anatomy).astype(np.uint8), anatomy.grid, {1: "body"})
     way = None if scan_from_anatomy is None else scan_from_anatomy.moving_from_fixed
     transform = Transform.identity(anatomy.grid.frame, scan.grid.frame) if way is None else way
     body = measure_occupancy(outline, scan.grid, transform, samples_per_axis=3)
-    return body.organs["body"].dense(scan.grid.shape)
+    return body.organs["body"]
 
 
 def rest_names(names: Sequence[str]) -> list[str]:

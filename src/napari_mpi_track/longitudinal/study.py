@@ -9,7 +9,9 @@ from typing import Any, Literal
 from napari_mpi_track.imaging.approval import Approval
 from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.volume import Modality
+from napari_mpi_track.longitudinal.decay import ModelChoice
 from napari_mpi_track.longitudinal.dilution_by_division import Doubling
+from napari_mpi_track.quantification.reporters import Reporter
 
 SignalMetric = Literal["total", "maximum"]
 OrganRule = Literal["uniform", "margin"]
@@ -58,13 +60,27 @@ class Injection:
 
 @dataclass(frozen=True, slots=True)
 class Radiotracer:
-    """What the cells were labelled with for PET or SPECT; both activities in kBq at ``assayed_at``."""
+    """What the cells were labelled with for PET or SPECT; both activities in kBq at ``assayed_at``.
+
+    With a ``reporter`` gene the cells carry no label: its tracer is injected for every scan, see :class:`TracerDose`.
+    """
 
     isotope: str
     activity_kBq: float | None = None  # noqa: N815 - the unit's own spelling
     residual_kBq: float | None = None  # noqa: N815
     assayed_at: datetime | None = None
     activity_per_million_cells_kBq: float | None = None  # noqa: N815
+    reporter: Reporter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TracerDose:
+    """The tracer injected for one scan of a reporter gene; activities in kBq at ``assayed_at`` (the injection)."""
+
+    activity_kBq: float  # noqa: N815
+    injected_at: datetime
+    residual_kBq: float = 0.0  # noqa: N815
+    assayed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +102,7 @@ class Timepoint:
     """One day of one subject. ``day`` counts from the injection (24 h each, fractions allowed).
 
     ``organ_edits`` were painted over the organs that serve this day, ``approved`` says by whom which of them were.
+    ``signal`` was measured without an image (a handheld probe), ``signal_sd`` is its SD where it is known.
     ``pet`` is a PET or a SPECT. ``bli_organs`` are drawn on the bioluminescence image, which lies in no space.
     """
 
@@ -108,6 +125,8 @@ class Timepoint:
     vial: Vial | None = None
     organ_edits: Path | None = None
     approved: Mapping[str, Approval] = field(default_factory=dict)
+    signal_sd: float | None = None
+    dose: TracerDose | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +199,7 @@ class Study:
     organs are measured as one.
     ``reference_vial`` is the vial's signal when the calibration was measured, ``vial_organ`` its name among the organs.
     ``retention_at`` are days on which retention is wanted, read between scans where there is none. ``doubling`` is how
-    the cells divide, where the study says; nothing is taken for granted.
+    the cells divide, where the study says; nothing is taken for granted. ``decay_model`` is fitted to every organ.
     """
 
     name: str
@@ -211,6 +230,7 @@ class Study:
     retention_at: tuple[float, ...] = ()
     free_label: FreeLabel | None = None
     doubling: Doubling | None = None
+    decay_model: ModelChoice = "auto"
 
     @property
     def with_margin(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from napari_mpi_track.longitudinal.study import (
     Study,
     Subject,
     Timepoint,
+    TracerDose,
 )
 from napari_mpi_track.longitudinal.study_faults import Fault
 from napari_mpi_track.longitudinal.study_parts import StudyParts, doubling_of, free_label_of, vial_of
@@ -30,6 +31,7 @@ from napari_mpi_track.longitudinal.study_schema import (
     StudyText,
     SubjectText,
     TimepointText,
+    TracerDoseText,
 )
 from napari_mpi_track.longitudinal.yaml_text import Place, line_of
 from napari_mpi_track.quantification.calibration_line import require_known
@@ -91,6 +93,7 @@ class StudyBuilder:
             retention_at=tuple(dict.fromkeys(text.retention_at)),
             free_label=free_label_of(text.free_label_fraction),
             doubling=doubling_of(text.division),
+            decay_model=text.decay_model,
         )
 
     def _reference_day(self, reference: str, subjects: tuple[Subject, ...]) -> None:
@@ -118,6 +121,7 @@ class StudyBuilder:
                 place: Place = ("subjects", at, "timepoints", number)
                 if entry.fluorine is not None and text.fluorine is None:
                     self.fault((*place, "fluorine"), "a 19F scan needs the study's 'fluorine: {capillary: ...}'")
+                self._check_dose(place, subject, entry)
                 if reference is None and entry.vial is not None:
                     self.fault((*place, "vial"), "a vial needs the study's 'reference_vial: {signal: ...}' beside it")
                 has_signal = entry.signal is not None or (entry.mpi is not None and reference and not reference.organ)
@@ -126,6 +130,16 @@ class StudyBuilder:
             if reference is None and subject.injection.vial is not None:
                 place = ("subjects", at, "injection", "vial")
                 self.fault(place, "a vial needs the study's 'reference_vial: {signal: ...}' beside it")
+
+    def _check_dose(self, place: Place, subject: SubjectText, entry: TimepointText) -> None:
+        """A reporter's tracer is injected for every scan, a label once."""
+        has_reporter = subject.radiotracer is not None and subject.radiotracer.reporter is not None
+        if entry.dose is not None and not has_reporter:
+            self.fault(
+                (*place, "dose"), "a dose for one scan needs the subject's 'radiotracer: {isotope, reporter: NIS}'"
+            )
+        if has_reporter and entry.dose is None and (entry.pet is not None or entry.spect is not None):
+            self.fault(place, "a reporter gene's scan needs 'dose: {activity_kBq, injected_at}' at its timepoint")
 
     def _merge(self, groups: list[list[str]]) -> tuple[tuple[str, ...], ...]:
         seen: set[str] = set()
@@ -213,6 +227,8 @@ class StudyBuilder:
         spect = self.parts.scan((*place, "spect"), text.spect)
         if text.mpi is not None and text.signal is not None:
             self.fault((*place, "signal"), f"day {day:g} has both an mpi scan and a signal: keep one")
+        if text.signal_sd is not None and text.signal is None:
+            self.fault((*place, "signal_sd"), f"day {day:g} has a signal_sd but no signal")
         fiducials = text.fiducials or FiducialsText()
         return Timepoint(
             day=day,
@@ -220,6 +236,7 @@ class StudyBuilder:
             is_baseline=text.baseline,
             mpi=self.parts.scan((*place, "mpi"), text.mpi),
             signal=text.signal,
+            signal_sd=text.signal_sd,
             anatomy=self.parts.scan((*place, "anatomy"), text.anatomy),
             organs=self.parts.found((*place, "organs"), text.organs),
             pet=replace(spect, modality=Modality.SPECT) if spect else self.parts.scan((*place, "pet"), text.pet),
@@ -227,6 +244,7 @@ class StudyBuilder:
             bli=self.parts.scan((*place, "bli"), text.bli),
             bli_organs=self.parts.found((*place, "bli_organs"), text.bli_organs),
             decay_corrected_to=text.decay_corrected_to,
+            dose=self._dose(text.dose),
             mpi_fiducials=self.parts.found((*place, "fiducials", "mpi"), fiducials.mpi),
             anatomy_fiducials=self.parts.found((*place, "fiducials", "anatomy"), fiducials.anatomy),
             alignment=self.parts.alignment((*place, "alignment"), text.alignment),
@@ -235,6 +253,13 @@ class StudyBuilder:
             organ_edits=self.parts.found((*place, "organ_edits"), text.organ_edits),
             approved=self._approved(text.approved),
         )
+
+    def _dose(self, text: TracerDoseText | None) -> TracerDose | None:
+        if text is None:
+            return None
+        injected_at = self.parts.time(text.injected_at)
+        assert injected_at is not None
+        return TracerDose(text.activity_kBq, injected_at, text.residual_kBq, self.parts.time(text.assayed_at))
 
     def _approved(self, text: dict[str, ApprovalText]) -> dict[str, Approval]:
         found: dict[str, Approval] = {}
@@ -256,7 +281,15 @@ class StudyBuilder:
                     (*place, "activity_kBq"),
                     f"activity_kBq {activity:g} is not cells x activity_per_million_cells_kBq ({expected:g} kBq)",
                 )
-        return Radiotracer(text.isotope, activity, text.residual_kBq, self.parts.time(text.assayed_at), specific)
+        if text.reporter is not None and (activity is not None or specific is not None):
+            self.fault(
+                (*place, "reporter"),
+                f"cells with the reporter {text.reporter} carry no label: give the tracer's dose at each timepoint"
+                " (dose: {activity_kBq, injected_at}), and no activity here",
+            )
+        return Radiotracer(
+            text.isotope, activity, text.residual_kBq, self.parts.time(text.assayed_at), specific, text.reporter
+        )
 
     def _doubled(self, names: list[str], place: Any, what: str) -> None:
         for at, name in enumerate(names):
@@ -272,4 +305,8 @@ def _times(text: StudyText) -> Iterator[tuple[Place, datetime]]:
         if subject.radiotracer is not None:
             found.append(((*place, "radiotracer", "assayed_at"), subject.radiotracer.assayed_at))
         found += [((*place, "timepoints", n, "time"), entry.time) for n, entry in enumerate(subject.timepoints)]
+        doses = [(n, entry.dose) for n, entry in enumerate(subject.timepoints) if entry.dose is not None]
+        for at_day, dose in doses:
+            within = (*place, "timepoints", at_day, "dose")
+            found += [((*within, "injected_at"), dose.injected_at), ((*within, "assayed_at"), dose.assayed_at)]
         yield from ((where, time) for where, time in found if time is not None)

@@ -32,6 +32,8 @@ _STAND_INS: dict[str, Any] = {
     "x": "cells",
     "signal": "signal",
     "isotope": "89Zr",
+    "activity_kBq": 1.0,
+    "injected_at": "2000-01-01T00:00:00",
     "by": "(nobody)",
     "at": "2000-01-01T00:00:00",
     "timepoints": [{"day": 0, "signal": 0}],

@@ -16,7 +16,9 @@ from pydantic import (
 
 from napari_mpi_track.imaging.point_spread import PsfShape
 from napari_mpi_track.imaging.volume import Modality
+from napari_mpi_track.longitudinal.decay import ModelChoice
 from napari_mpi_track.longitudinal.study import BetweenDays, DecayReference, OrganRule, SignalMetric
+from napari_mpi_track.quantification.reporters import Reporter
 
 
 def _is_a_date(value: Any) -> Any:
@@ -182,6 +184,16 @@ class RadiotracerText(Text):
     residual_kBq: float | None = Field(default=None, ge=0)  # noqa: N815
     assayed_at: Time | None = None
     activity_per_million_cells_kBq: float | None = Field(default=None, gt=0)  # noqa: N815
+    reporter: Reporter | None = None
+
+
+class TracerDoseText(Text):
+    """The tracer injected for one scan of a reporter gene."""
+
+    activity_kBq: float = Field(gt=0)  # noqa: N815
+    residual_kBq: float = Field(default=0.0, ge=0)  # noqa: N815
+    assayed_at: Time | None = None
+    injected_at: Time
 
 
 class FiducialsText(Text):
@@ -217,6 +229,7 @@ class TimepointText(Text):
     baseline: bool = False
     mpi: str | ScanText | None = None
     signal: float | None = None
+    signal_sd: float | None = Field(default=None, ge=0)
     anatomy: str | ScanText | None = None
     organs: str | None = None
     organ_edits: str | None = None
@@ -227,6 +240,7 @@ class TimepointText(Text):
     bli: str | ScanText | None = None
     bli_organs: str | None = None
     decay_corrected_to: DecayReference | None = None
+    dose: TracerDoseText | None = None
     fiducials: FiducialsText | None = None
     alignment: str | None = None
     pet_alignment: str | None = None
@@ -329,6 +343,7 @@ class StudyText(Text):
     repeatability: RelativeError | None = None
     rules: Literal["compare"] | None = None
     reference: str | float = "injected"
+    decay_model: ModelChoice = "auto"
     retention_at: list[float] = Field(default_factory=list)
     free_label_fraction: FreeLabelWays | None = None
     division: DivisionText | None = None

@@ -35,13 +35,13 @@ _RADIOTRACER = {
     "activity_per_million_cells_kbq": "activity_per_million_cells_kBq",
 }
 _DAY = (
-    "day", "time", "baseline", "mpi", "signal", "anatomy", "organs", "pet", "spect", "decay_corrected_to", "alignment",
-    "pet_alignment", "vial",
+    "day", "time", "baseline", "mpi", "signal", "signal_sd", "anatomy", "organs", "pet", "spect", "decay_corrected_to",
+    "alignment", "pet_alignment", "vial",
 )  # fmt: skip
 _FIDUCIALS = {"mpi_fiducials": "mpi", "anatomy_fiducials": "anatomy"}
 _NUMBERS = (
-    "weight_g", "day", "signal", "vial", "injected_cells", "injected_signal", "residue_signal", "injected_iron_ug",
-    "activity_kbq", "residual_kbq", "activity_per_million_cells_kbq",
+    "weight_g", "day", "signal", "signal_sd", "vial", "injected_cells", "injected_signal", "residue_signal",
+    "injected_iron_ug", "activity_kbq", "residual_kbq", "activity_per_million_cells_kbq",
 )  # fmt: skip
 _CLAIMS = ("control", "baseline")
 _TIMES = ("time", "injection_time", "assayed_at")

@@ -1,6 +1,7 @@
 """The tables of a study: as CSV with nine significant digits, and as text for a terminal."""
 
 import csv
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from io import StringIO
@@ -30,6 +31,7 @@ FLAG_WORDS = {
     "no_baseline": "no pre-injection scan was subtracted",
     "no_finite_interval": "the data leave the interval open: no finite limit on at least one side",
     "free_89Zr": "bone takes up 89Zr set free by dead cells; not turned into cells",
+    "physiological_uptake": "the organ takes up or excretes the reporter's tracer without any cells",
     "rising": "the signal rises; there is no half-life",
     "too_few_points": "too few points for this model",
     "interpolated": "read between two scans on a straight line of logarithms; the shape between them is assumed",
@@ -53,6 +55,16 @@ def table_text(rows: Iterable[Any], kind: type) -> str:
     writer.writerow(names)
     writer.writerows([_cell(getattr(row, name)) for name in names] for row in rows)
     return text.getvalue()
+
+
+def table_json(rows: Iterable[Any], kind: type) -> str:
+    """Return ``rows`` as a JSON list of objects: the columns of the CSV, its nine digits, null where a cell is empty.
+
+    What stands as JSON in a cell (the parameters of a decay) is an object here.
+    """
+    names = columns(kind)
+    lines = [json.dumps({name: _json_value(getattr(row, name)) for name in names}, ensure_ascii=False) for row in rows]
+    return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
 def write_table(rows: Iterable[Any], kind: type, path: str | Path, *, overwrite: bool = False) -> None:
@@ -79,6 +91,15 @@ def _cell(value: object) -> str:
         # + 0.0 turns a negative zero into zero, which would else depend on the order of a sum.
         return f"{float(value) + 0.0:.9g}" if isfinite(value) else ""
     return str(value)
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, bool | int) or value is None:
+        return value
+    text = _cell(value)
+    if isinstance(value, float):
+        return float(text) if text else None
+    return json.loads(text) if text.startswith("{") else text
 
 
 def three_digits(value: float) -> str:
