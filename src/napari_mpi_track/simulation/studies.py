@@ -75,7 +75,13 @@ def simulate_study(
     fiducials too), ``truth_activity.csv`` (kBq at the scan), ``truth_half_lives.csv`` (days, of what falls
     exponentially) and ``truth_transforms.json`` (poses, and where the fiducials are in each scan).
     """
-    plan = design(study, size)
+    return simulate_design(folder, design(study, size), seed=seed, overwrite=overwrite, progress=progress)
+
+
+def simulate_design(
+    folder: str | Path, plan: Design, *, seed: int = 0, overwrite: bool = False, progress: Progress | None = None
+) -> Path:
+    """Return the path of the study.yaml of a study simulated as planned; otherwise as :func:`simulate_study`."""
     target = _Folder(Path(folder), overwrite)
     if (target.path / "study.yaml").exists() and not overwrite:
         raise OutputExistsError(
