@@ -85,7 +85,7 @@ class Design:
 
     ``signal_per_cell`` in a.u. mm3, ``marker_signal`` (one fiducial) in a.u. mm3, ``activity_per_million_cells_kBq``
     for PET, ``injected_cells`` the range of the doses in the syringe, ``worst_scores`` the upper end of each clinical
-    score.
+    score, ``repeatability`` the relative SD of one thing measured again, where the study states it.
     """
 
     key: str
@@ -114,6 +114,7 @@ class Design:
     pet: PetScanner | None = None
     activity_per_million_cells_kBq: float = 0.0  # noqa: N815 - the unit's own spelling
     worst_scores: Mapping[str, int] = field(default_factory=dict)
+    repeatability: float | None = None
 
 
 def design(study: str, size: str) -> Design:
@@ -174,6 +175,7 @@ def _car_t(*, small: bool) -> Design:
         between_scanners=Movement((4.0, 4.0, 10.0), 4.0),
         marker_picking_sd_mm=0.03,
         is_compact=small,
+        repeatability=0.003,
     )
 
 

@@ -31,6 +31,10 @@ def suffix(design: Design) -> str:
 
 
 def _head(design: Design) -> list[str]:
+    stated = f"repeatability: {design.repeatability}"
+    repeatability = (
+        [] if design.repeatability is None else [f"{stated:36}# relative SD of one thing measured again (samples: 2 %)"]
+    )
     pet = [f"pet_psf: {_psf(design.pet.blur)}"] if isinstance(design.pet, PetScanner) else []
     return [
         f"# {design.title}: a SIMULATED study of known truth (truth.csv: subject, day, organ, cells).",
@@ -53,6 +57,7 @@ def _head(design: Design) -> list[str]:
         f"psf: {_psf(design.mpi.blur)}   # plane, row, column",
         *pet,
         "spill_over: true",
+        *repeatability,
         "reference: injected                 # the syringe's signal less what stayed in it",
     ]
 
