@@ -21,10 +21,13 @@ from napari_mpi_track.report.results import StudyResults
 from napari_mpi_track.report.run import run_study
 from napari_mpi_track.report.workers import RunStopped
 
+TABLES = (
+    "measurements", "retention", "decay", "budget", "alignments", "agreement", "arms", "scores", "divisions",
+    "spill_over", "balance", "rules",
+)  # fmt: skip
 EVERYTHING = {
-    "measurements.csv", "retention.csv", "decay.csv", "budget.csv", "alignments.csv", "agreement.csv",
-    "arms.csv", "scores.csv", "divisions.csv", "spill_over.csv", "balance.csv", "rules.csv", "transforms", "figures",
-    "report.html", "provenance.json", ".resume",
+    *(f"{name}.{kind}" for name in TABLES for kind in ("csv", "json")),
+    "transforms", "figures", "report.html", "provenance.json", ".resume",
 }  # fmt: skip
 
 
@@ -106,13 +109,14 @@ def test_a_run_writes_everything_and_leaves_nothing_else(
     # Of the day whose errors are largest beside its signals.
     stems.append("waterfall_m01_day7_MPI")
     evidence = {f"alignment_m01_day{d}_MPI_to_anatomy.jpg" for d in (0, 1, 3, 7)}
-    assert figures == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "png")} | evidence
+    assert figures == {f"{stem}.{kind}" for stem in stems for kind in ("svg", "png", "pdf")} | evidence
     assert (tmp_path / "out" / "report.html").read_text().count("data:image/jpeg") == 4
     for name, content in contents(tmp_path / "out").items():
         # Neither machine nor clock: the same study gives the same bytes wherever and whenever it is run.
         assert str(tmp_path).encode() not in content, name
-        assert not re.search(rb"<dc:date>|tEXtSoftware|tIME", content), name
+        assert not re.search(rb"<dc:date>|tEXtSoftware|tIME|CreationDate|/Producer", content), name
     assert (tmp_path / "out" / "agreement.csv").read_text() == "organ,measure,value,low,high,animals,pairs\n"
+    assert (tmp_path / "out" / "agreement.json").read_text() == "[]\n"
 
 
 @pytest.mark.usefixtures("analyses")

@@ -1,6 +1,7 @@
 """Tables as CSV and as text."""
 
 import csv
+import json
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -24,6 +25,7 @@ from napari_mpi_track.report.tables import (
     cells_in_words,
     columns,
     organ_table,
+    table_json,
     table_text,
     three_digits,
     uncorrected_in_words,
@@ -64,6 +66,30 @@ def test_the_columns_are_those_of_the_contract(kind: type) -> None:
 
 def test_every_flag_of_the_contract_is_explained_in_words() -> None:
     assert sorted(FLAG_WORDS) == sorted(CONTRACT_FLAGS.split())
+
+
+def test_the_rows_as_json_are_those_of_the_csv() -> None:
+    rows = example_measurements()
+    read = json.loads(table_json(rows, Measurement))
+    cells = list(csv.DictReader(StringIO(table_text(rows, Measurement))))
+    assert [tuple(row) for row in read] == [tuple(row) for row in cells]
+    for ours, theirs in zip(read, cells, strict=True):
+        for name, value in ours.items():
+            if value is None:
+                assert theirs[name] == ""
+            else:
+                assert value == (theirs[name] if isinstance(value, str) else float(theirs[name]))
+    assert table_json([], Measurement) == "[]\n"
+
+
+def test_parameters_of_a_decay_are_an_object_in_json() -> None:
+    row = DecayRow(
+        "{m01", "", "MPI", "liver", "exponential", '{"amplitude": 42.0}', 0.1, 3.0, None, float("inf"), None, None,
+        None, 4, 0,
+    )  # fmt: skip
+    [read] = json.loads(table_json([row], DecayRow))
+    assert read["parameters"] == {"amplitude": 42.0}
+    assert (read["subject"], read["half_life_high_days"], read["points"]) == ("{m01", None, 4)
 
 
 def test_what_is_missing_is_an_empty_cell_and_never_a_zero() -> None:

@@ -32,8 +32,8 @@ TERM_WORDS = {
     "rule": "rule",
     "spill_over": "spill-over",
     "alignment": "alignment",
-    "drift": "drift of\nscanner",
-    "scatter": "scatter of\na scan",
+    "drift": "drift of scanner",
+    "scatter": "scatter of a scan",
     "calibration": "calibration",
 }
 _MOST_PANELS = 6
@@ -87,14 +87,14 @@ def budget_figure(rows: Sequence[BudgetRow], *, title: str = "") -> "Figure":
             left=left,
             height=0.65,
             color=palette_colour(at),
-            label=TERM_WORDS.get(term, term).replace("\n", " "),
+            label=TERM_WORDS.get(term, term),
         )
         left += part
     axes.set_yticks(place, organs)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel("part of the variance (%), mean over scans", fontsize=TEXT_POINTS)
-    figure.legend(loc="outside lower center", ncols=4, fontsize=TEXT_POINTS, frameon=False, handlelength=1.2)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=TEXT_POINTS, frameon=False, handlelength=1.2)
     headline(figure, title)
     return figure
 
@@ -155,14 +155,16 @@ def _waterfall(axes: "Axes", rows: Sequence[BudgetRow], signal: float) -> None:
     axes.bar(len(rows), reached, color="#5b6670", width=0.7)
     part = f"\n{three_digits(100 * reached / signal)} %" if signal > 0 else ""
     axes.annotate(
-        f"{three_digits(reached)}{part}", (len(rows), reached), (0, 2), "data", "offset points",
+        f"{three_digits(reached)}{part}", (len(rows), reached), (0, 9), "data", "offset points",
         ha="center", fontsize=6,
     )  # fmt: skip
-    words = [TERM_WORDS.get(row.term, row.term) + ("\n(shared)" if row.shared else "") for row in rows]
-    axes.set_xticks(range(len(rows) + 1), [*words, "all"], rotation=45, ha="right", fontsize=TEXT_POINTS)
+    words = [TERM_WORDS.get(row.term, row.term) + (" (shared)" if row.shared else "") for row in rows]
+    axes.set_xticks(
+        range(len(rows) + 1), [*words, "all"], rotation=40, ha="right", rotation_mode="anchor", fontsize=TEXT_POINTS
+    )
     axes.tick_params(axis="y", labelsize=TEXT_POINTS)
     axes.yaxis.set_major_formatter(plain_number)
-    axes.set_ylim(0, max(1.32 * reached, 1e-30))
+    axes.set_ylim(0, max(1.42 * reached, 1e-30))
     axes.grid(visible=False, axis="x")
 
 

@@ -10,13 +10,10 @@ from typing import Self
 
 from napari_mpi_track.errors import MpiTrackError, OutputError, OutputExistsError
 from napari_mpi_track.report.provenance import PACKAGE
+from napari_mpi_track.report.study_tables import TABLE_FILES
 
 _KEPT = ".resume"
-_OURS = (
-    "measurements.csv", "retention.csv", "decay.csv", "budget.csv", "alignments.csv", "agreement.csv",
-    "arms.csv", "scores.csv", "divisions.csv", "spill_over.csv", "balance.csv", "rules.csv",
-    "transforms", "figures", "report.html", "provenance.json", _KEPT,
-)  # fmt: skip
+_OURS = (*TABLE_FILES, "transforms", "figures", "report.html", "provenance.json", _KEPT)
 
 
 class OutputPlace:

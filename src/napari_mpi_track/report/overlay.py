@@ -14,7 +14,15 @@ from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.registration.resample import resample, resample_organs
-from napari_mpi_track.report.figures import cool, hot_iron, new_figure, organ_colour
+from napari_mpi_track.report.figures import (
+    TEXT_POINTS,
+    TITLE_POINTS,
+    TWO_COLUMNS_MM,
+    cool,
+    hot_iron,
+    new_figure,
+    organ_colour,
+)
 from napari_mpi_track.report.units import units_of
 
 if TYPE_CHECKING:
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 
 # A view is shown some 400 dots wide: finer voxels cost time and show nothing.
 _MOST_VOXELS = 260
+_TALLEST_INCH = 3.2
 # Name of the view, axis it looks along, and letters at the left, right, bottom and top edge.
 _VIEWS = (("coronal", 1, "RLIS"), ("sagittal", 2, "APIS"), ("axial", 0, "RLPA"))
 
@@ -229,21 +238,22 @@ def overlay_figure(overlay: Overlay, *, maximum: float | None = None) -> "Figure
     floor = 5 * overlay.noise_sd if overlay.noise_sd else 0.1 * top
     heights = [view.size_mm[0] for view in overlay.views]
     widths = [view.size_mm[1] for view in overlay.views]
-    per_mm = min(4.2 / max(heights, default=1.0), 7.4 / max(sum(widths), 1e-9))
-    gap, margin, bar, title = 0.30, 0.30, 1.15, 0.55
-    tallest = max(max(heights, default=1.0) * per_mm, 1.5)
+    gap, margin, bar, title, foot = 0.16, 0.08, 0.75, 0.42, 0.32
+    room = TWO_COLUMNS_MM / 25.4 - margin - bar - gap * len(widths)
+    per_mm = min(_TALLEST_INCH / max(heights, default=1.0), room / max(sum(widths), 1e-9))
+    tallest = max(max(heights, default=1.0) * per_mm, 1.2)
     width = margin + sum(w * per_mm + gap for w in widths) + bar
-    height = title + tallest + 0.65
+    height = title + tallest + foot
     figure = new_figure(width, height)
     left = margin
     for view, high, wide in zip(overlay.views, heights, widths, strict=True):
-        bottom = 0.65 + (tallest - high * per_mm) / 2
+        bottom = foot + (tallest - high * per_mm) / 2
         box = (left / width, bottom / height, wide * per_mm / width, high * per_mm / height)
         _draw_view(figure.add_axes(box), view, _map_of(overlay), floor, top)
         left += wide * per_mm + gap
-    bar_box = (left / width, (0.65 + 0.1 * tallest) / height, 0.13 / width, 0.8 * tallest / height)
+    bar_box = (left / width, (foot + 0.1 * tallest) / height, 0.09 / width, 0.8 * tallest / height)
     _colour_bar(figure.add_axes(bar_box), overlay, floor, top)
-    figure.text(margin / width, 1 - 0.28 / height, _title(overlay), fontsize=11, fontweight="bold", va="center")
+    figure.text(margin / width, 1 - 0.12 / height, _title(overlay), fontsize=TITLE_POINTS, va="center")
     _organ_legend(figure, overlay)
     return figure
 
@@ -270,14 +280,14 @@ def _draw_view(axes: "Axes", view: View, colours: "LinearSegmentedColormap", flo
     y = (np.arange(view.signal.shape[0]) + 0.5) * down
     for organ, place in view.organs.items():
         if place.any():
-            axes.contour(x, y, place.astype(float), levels=[0.5], colors=[organ_colour(organ)], linewidths=1.2)
+            axes.contour(x, y, place.astype(float), levels=[0.5], colors=[organ_colour(organ)], linewidths=0.8)
     axes.set_xlim(0, wide)
     axes.set_ylim(0, high)
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.set_title(view.name, fontsize=9, pad=3)
+    axes.set_title(view.name, fontsize=TEXT_POINTS, pad=2)
     _letters(axes, view.letters)
     _scale_bar(axes, wide, high)
 
@@ -290,7 +300,13 @@ def _letters(axes: "Axes", letters: str) -> None:
     places = ((0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"))
     places += ((0.5, 0.02, "center", "bottom"), (0.5, 0.98, "center", "top"))  # type: ignore[assignment]
     for letter, (x, y, across, down) in zip(letters, places, strict=True):
-        style: dict[str, Any] = {"ha": across, "va": down, "fontsize": 8, "color": "white", "transform": axes.transAxes}
+        style: dict[str, Any] = {
+            "ha": across,
+            "va": down,
+            "fontsize": TEXT_POINTS,
+            "color": "white",
+            "transform": axes.transAxes,
+        }
         axes.text(x, y, letter, **style)
 
 
@@ -298,8 +314,16 @@ def _scale_bar(axes: "Axes", wide: float, high: float) -> None:
     lengths = [n * 10.0**power for power in range(-2, 4) for n in (1, 2, 5)]
     length = max([n for n in lengths if n <= 0.4 * wide], default=wide / 3)
     x, y = 0.05 * wide, 0.06 * high
-    axes.plot([x, x + length], [y, y], color="white", linewidth=2.5, solid_capstyle="butt")
-    axes.text(x + length / 2, y + 0.012 * high, f"{length:g} mm", color="white", fontsize=7, ha="center", va="bottom")
+    axes.plot([x, x + length], [y, y], color="white", linewidth=1.6, solid_capstyle="butt")
+    axes.text(
+        x + length / 2,
+        y + 0.012 * high,
+        f"{length:g} mm",
+        color="white",
+        fontsize=TEXT_POINTS,
+        ha="center",
+        va="bottom",
+    )
 
 
 def _colour_bar(axes: "Axes", overlay: Overlay, floor: float, top: float) -> None:
@@ -310,12 +334,13 @@ def _colour_bar(axes: "Axes", overlay: Overlay, floor: float, top: float) -> Non
     bar = axes.figure.colorbar(
         ScalarMappable(Normalize(0, top), _map_of(overlay)), cax=axes, extend="max" if beyond else "neither"
     )
-    bar.set_label(f"{overlay.modality} signal ({overlay.unit})", fontsize=9)
-    bar.ax.tick_params(labelsize=8)
+    bar.set_label(f"{overlay.modality} signal ({overlay.unit})", fontsize=TEXT_POINTS)
+    bar.ax.tick_params(labelsize=TEXT_POINTS, length=2, width=0.5, pad=1.5)
+    bar.outline.set_linewidth(0.5)
     if floor < top:
         bar.ax.axhline(floor, color="white", linewidth=1.0)
     what = "5 x noise" if overlay.noise_sd else "10 % of the maximum"
-    bar.ax.set_title(f"clear below\n{what}", fontsize=7, pad=4, loc="left")
+    bar.ax.set_title(f"clear below\n{what}", fontsize=TEXT_POINTS, pad=4, loc="left")
 
 
 def _organ_legend(figure: "Figure", overlay: Overlay) -> None:
@@ -324,12 +349,14 @@ def _organ_legend(figure: "Figure", overlay: Overlay) -> None:
     names = sorted({organ for view in overlay.views for organ, place in view.organs.items() if place.any()})
     if not names:
         return
-    lines = [Line2D([], [], color=organ_colour(name), linewidth=2, label=name) for name in names]
+    lines = [Line2D([], [], color=organ_colour(name), linewidth=1.4, label=name) for name in names]
     figure.legend(
         handles=lines,
         loc="lower left",
         bbox_to_anchor=(0.012, 0.0),
         ncols=min(len(lines), 8),
-        fontsize=8,
+        fontsize=TEXT_POINTS,
+        handlelength=1.2,
+        columnspacing=1.0,
         frameon=False,
     )

@@ -292,5 +292,8 @@ def _retention_axes(axes: "Axes", rows: Sequence[RetentionRow], columns: int) ->
     axes.set_ylabel(f"retention (% of {references})", fontsize=TEXT_POINTS)
     axes.set_xlabel("days after injection", fontsize=TEXT_POINTS)
     axes.axhline(0, color=INK, linewidth=0.6)
+    # Room for the arrows of what is not detected, which hang from near zero.
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, -0.11 * high), high)
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18)}
     axes.legend(fontsize=TEXT_POINTS, frameon=False, ncols=columns, handletextpad=0.4, columnspacing=1.0, **place)

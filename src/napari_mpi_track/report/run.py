@@ -11,20 +11,7 @@ from napari_mpi_track.errors import MpiTrackError
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.analysis import TimepointAnalysis, analyse_study, analyse_timepoint
 from napari_mpi_track.longitudinal.conditions import idle_overrides, study_calibration
-from napari_mpi_track.longitudinal.measurement import (
-    AgreementRow,
-    AlignmentRow,
-    ArmRow,
-    BalanceRow,
-    BudgetRow,
-    DecayRow,
-    DivisionRow,
-    Measurement,
-    OrganRuleRow,
-    RetentionRow,
-    ScoreRow,
-    SpillRow,
-)
+from napari_mpi_track.longitudinal.measurement import Measurement
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.registration.alignment import Alignment
 from napari_mpi_track.registration.alignment_files import save_alignment
@@ -37,7 +24,7 @@ from napari_mpi_track.report.pictures import draw_all, evidence_file
 from napari_mpi_track.report.provenance import InputHashes, provenance_of, timepoint_key
 from napari_mpi_track.report.results import Failure, StudyResults
 from napari_mpi_track.report.rounding import rounded
-from napari_mpi_track.report.tables import write_table
+from napari_mpi_track.report.study_tables import write_study_tables
 from napari_mpi_track.report.units import SignalUnits, units_of
 from napari_mpi_track.report.workers import Workers, worker_should_stop
 
@@ -157,7 +144,7 @@ def _run_into(
     page = report_page(study, results, figures, failures, warnings, provenance)
     contents = {"report.html": page.encode(), "provenance.json": (json.dumps(provenance, indent=2) + "\n").encode()}
     with place.writing():
-        _write_tables(results, place.unfinished)
+        write_study_tables(results, place.unfinished)
         for timepoint in finished:
             _write_files(timepoint.transforms, place.unfinished / "transforms")
         _write_files(figures, place.unfinished / "figures")
@@ -374,25 +361,6 @@ def _evidence(analysis: TimepointAnalysis, subject: Subject, timepoint: Timepoin
 def _noise_sd(measurements: Sequence[Measurement], modality: str) -> float | None:
     found = (row.noise_sd for row in measurements if row.modality == modality and row.noise_sd)
     return rounded(next(found, None), _WRITTEN_DIGITS)  # type: ignore[no-any-return]
-
-
-def _write_tables(results: StudyResults, folder: Path) -> None:
-    tables: tuple[tuple[str, type, Sequence[Any]], ...] = (
-        ("measurements", Measurement, results.measurements),
-        ("retention", RetentionRow, results.retention),
-        ("decay", DecayRow, results.decay),
-        ("budget", BudgetRow, results.budget),
-        ("spill_over", SpillRow, results.spill),
-        ("balance", BalanceRow, results.balance),
-        ("rules", OrganRuleRow, results.rules),
-        ("alignments", AlignmentRow, results.alignments),
-        ("agreement", AgreementRow, results.agreement),
-        ("arms", ArmRow, results.arms),
-        ("scores", ScoreRow, results.scores),
-        ("divisions", DivisionRow, results.divisions),
-    )
-    for name, kind, rows in tables:
-        write_table(rows, kind, folder / f"{name}.csv", overwrite=True)
 
 
 def _write_files(contents: Any, folder: Path) -> None:

@@ -63,7 +63,9 @@ def table_json(rows: Iterable[Any], kind: type) -> str:
     What stands as JSON in a cell (the parameters of a decay) is an object here.
     """
     names = columns(kind)
-    lines = [json.dumps({name: _json_value(getattr(row, name)) for name in names}, ensure_ascii=False) for row in rows]
+    lines = [
+        json.dumps({name: _json_value(name, getattr(row, name)) for name in names}, ensure_ascii=False) for row in rows
+    ]
     return "[\n" + ",\n".join(lines) + "\n]\n" if lines else "[]\n"
 
 
@@ -93,13 +95,13 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _json_value(value: object) -> object:
+def _json_value(name: str, value: object) -> object:
     if isinstance(value, bool | int) or value is None:
         return value
     text = _cell(value)
     if isinstance(value, float):
         return float(text) if text else None
-    return json.loads(text) if text.startswith("{") else text
+    return json.loads(text) if name == "parameters" and text else text
 
 
 def three_digits(value: float) -> str:
