@@ -135,10 +135,10 @@ def agreement_rows(retention: Sequence[RetentionRow]) -> list[AgreementRow]:
     organs = list(dict.fromkeys(pair.organ for pair in pairs))
     found: list[AgreementRow] = []
     for organ in organs:
-        found += _of(organ, [pair for pair in pairs if pair.organ == organ])
+        found += measures_of(organ, [pair for pair in pairs if pair.organ == organ])
     several = [pair for pair in pairs if pair.organ != TOTAL]
     if len({pair.organ for pair in several}) > 1:
-        found += _of(ALL_ORGANS, several)
+        found += measures_of(ALL_ORGANS, several)
     return found
 
 
@@ -176,7 +176,7 @@ def _sd(row: RetentionRow) -> float:
     return (row.retention_high - row.retention_low) / (2.0 * _Z)
 
 
-def _of(organ: str, pairs: Sequence[Pair]) -> list[AgreementRow]:
+def measures_of(organ: str, pairs: Sequence[Pair]) -> list[AgreementRow]:
     """Return every measure of one organ; of a single animal only what needs no spread."""
     animal = [pair.animal for pair in pairs]
     count = len(set(animal))

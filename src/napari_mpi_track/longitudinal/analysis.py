@@ -11,6 +11,7 @@ from napari_mpi_track.longitudinal.balance import balance_rows
 from napari_mpi_track.longitudinal.bli_rows import bli_rows
 from napari_mpi_track.longitudinal.conditions import calibration_doubts, overridden_differences, study_calibration
 from napari_mpi_track.longitudinal.curves import with_baseline_flags, with_scatter
+from napari_mpi_track.longitudinal.ex_vivo import EX_VIVO, ex_vivo_rows
 from napari_mpi_track.longitudinal.fluorine_rows import fluorine_rows
 from napari_mpi_track.longitudinal.followed import followed_rows
 from napari_mpi_track.longitudinal.measurement import (
@@ -100,7 +101,7 @@ class TimepointAnalysis:
     rules: tuple[OrganRuleRow, ...] = ()
 
 
-_MODALITIES = ("MPI", "PET", "SPECT", "19F", "BLI")
+_MODALITIES = ("MPI", "PET", "SPECT", "19F", "BLI", *EX_VIVO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def analyse_timepoint(
 def _further_rows(
     study: Study, subject: Subject, timepoint: Timepoint, scene: Scene, failures: list[str]
 ) -> tuple[ScanRows, tuple[FurtherScan, ...]]:
-    """Return what 19F-MRI and bioluminescence of the day came to; what fails is added to ``failures``."""
+    """Return what 19F-MRI, bioluminescence and organs taken out came to; what fails is added to ``failures``."""
     rows, scans = ScanRows(), []
     try:
         of_fluorine, fluorine = fluorine_rows(study, subject, timepoint, scene)
@@ -207,6 +208,10 @@ def _further_rows(
     else:
         rows += of_light
         scans += [] if light is None else [FurtherScan(light.scan, None, light.organs)]
+    try:
+        rows += ex_vivo_rows(study, subject, timepoint)
+    except MpiTrackError as error:
+        failures.append(f"ex vivo: {error}")
     return rows, tuple(scans)
 
 

@@ -8,6 +8,8 @@ from math import hypot
 import numpy as np
 
 from napari_mpi_track.longitudinal.decay import DecayFit, fit_decay
+from napari_mpi_track.longitudinal.ex_vivo import EX_VIVO
+from napari_mpi_track.longitudinal.ex_vivo_table import GAMMA, ICP
 from napari_mpi_track.longitudinal.fluorine_rows import injected_nmol
 from napari_mpi_track.longitudinal.groups import AnimalCourse, group_row
 from napari_mpi_track.longitudinal.interpolation import between_scans
@@ -110,6 +112,7 @@ def decay_rows(study: Study, rows: Sequence[Measurement], calibration: Calibrati
         _course(study, subject, modality, organ, series, rows, calibration)
         for subject in study.subjects
         for (modality, organ), series in _series(subject, rows).items()
+        if modality not in EX_VIVO
     ]
     single = [course.row for course in courses]
     groups = dict.fromkeys((row.group, row.modality, row.organ) for row in single)
@@ -154,7 +157,9 @@ def _reference(
 ) -> Reference | None:
     """Return the reference's name and signal, and the residue in the syringe where the reference is injected."""
     # Light was not injected, and a reporter's tracer is injected anew: both are compared with the first image.
-    if study.reference == "injected" and modality != "BLI" and not follows_reporter(subject, modality):
+    # Organs taken out have no day before.
+    is_injected = modality in EX_VIVO or (study.reference == "injected" and modality != "BLI")
+    if is_injected and not follows_reporter(subject, modality):
         return injected_signal(study, subject, modality, calibration)
     if study.reference in ("injected", "first"):
         row = series[0]
@@ -167,10 +172,12 @@ def _reference(
 
 
 def injected_signal(study: Study, subject: Subject, modality: str, calibration: Calibration | None) -> Reference | None:
-    if modality in ("PET", "SPECT"):
+    if modality in ("PET", "SPECT", GAMMA):
         dose = injected_kbq(subject)
         return None if dose is None else ("injected", Estimate(dose), None)
     injection = subject.injection
+    if modality == ICP:
+        return None if not injection.iron_ug else ("injected", Estimate(1000 * injection.iron_ug), None)
     if modality == "19F":
         amount = (
             None if study.fluorine is None or not injection.cells else injected_nmol(study.fluorine, injection.cells)
@@ -192,11 +199,13 @@ def injected_signal(study: Study, subject: Subject, modality: str, calibration: 
 
 
 def _why_no_reference(study: Study, subject: Subject, modality: str) -> str:
-    if study.reference != "injected":
+    if study.reference != "injected" and modality not in EX_VIVO:
         return f"{subject.id}: no {modality} on the reference day {study.reference}, so no retention"
     needed = {
         "PET": "radiotracer activity_kBq",
         "SPECT": "radiotracer activity_kBq",
+        GAMMA: "radiotracer activity_kBq",
+        ICP: "injection iron_ug",
         "19F": "injection cells",
     }.get(modality, "injection signal (or cells, with a calibration)")
     return f"{subject.id}: retention against the injected {modality} signal needs its {needed}"

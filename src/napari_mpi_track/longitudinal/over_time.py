@@ -7,6 +7,7 @@ from napari_mpi_track.longitudinal.agreement import agreement_rows
 from napari_mpi_track.longitudinal.arms import arm_rows
 from napari_mpi_track.longitudinal.curves import decay_rows, retention_rows
 from napari_mpi_track.longitudinal.dilution_by_division import division_rows
+from napari_mpi_track.longitudinal.ex_vivo import ex_vivo_agreement
 from napari_mpi_track.longitudinal.measurement import (
     AgreementRow,
     ArmRow,
@@ -41,7 +42,7 @@ def over_time(study: Study, rows: Sequence[Measurement], calibration: Calibratio
     return OverTime(
         tuple(retention),
         tuple(decay),
-        tuple(agreement_rows(retention)),
+        (*agreement_rows(retention), *ex_vivo_agreement(rows, retention)),
         tuple(arm_rows(study, rows, retention, decay)),
         tuple(score_rows(study, retention)),
         tuple(division_rows(rows, study.doubling)),

@@ -125,6 +125,11 @@ def _noise(pet: Volume) -> Noise:
         return Noise(0.0, 0.0, np.ones((1, 1, 1)), "not measurable: the background is constant")
 
 
+def holds_free_label(isotope: str, organ: str) -> bool:
+    """Return whether an organ of this name takes up what dead cells let go of the isotope: bone, of 89Zr."""
+    return isotope == "89Zr" and any(word in organ.casefold() for word in _BONE_WORDS)
+
+
 class _PetRows:
     def __init__(
         self,
@@ -222,7 +227,7 @@ class _PetRows:
             own = ["physiological_uptake"] if takes_up_by_itself(self.dose.reporter, row.organ) else []
             return replace(row, flag=";".join([*flags, *own]))
         specific = self.dose.per_million_at_injection_kbq
-        if self.dose.isotope == "89Zr" and any(word in row.organ.casefold() for word in _BONE_WORDS):
+        if holds_free_label(self.dose.isotope, row.organ):
             return replace(row, flag=";".join([*flags, "free_89Zr"]))
         if row.signal is None or specific is None:
             return replace(row, flag=";".join([*flags, "no_calibration"]))
