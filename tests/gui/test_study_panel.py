@@ -55,7 +55,7 @@ def test_an_empty_panel_says_what_to_do_first(panel: StudyPanel) -> None:
 
 
 def test_steps_that_do_not_exist_say_so_and_cannot_be_clicked(panel: StudyPanel) -> None:
-    for step in ("Organs", "Track"):
+    for step in ("Track",):
         assert panel.steps.state_of(step) == NOT_YET
         assert not panel.steps.buttons[step].isEnabled()
 

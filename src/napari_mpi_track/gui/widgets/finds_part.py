@@ -41,8 +41,6 @@ class FindsPart(QWidget):
         self.atlas_scan.setToolTip("A scan of another animal whose organs are known.")
         self.atlas_organs.setToolTip("Its organs, drawn on that scan.")
         self.atlas_button = button("Carry the atlas over", "Align the atlas's scan with this anatomy; minutes.")
-        self.confidence = wrapped()
-        self.confidence.setVisible(False)
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Atlas scan", self.atlas_scan)
@@ -60,7 +58,6 @@ class FindsPart(QWidget):
         column.addWidget(self.load_button)
         column.addLayout(form)
         column.addWidget(self.atlas_button)
-        column.addWidget(self.confidence)
 
     def show_ready(self, why_not: str) -> None:
         """Say why nothing can be found now; empty where it can."""
