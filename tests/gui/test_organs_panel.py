@@ -4,12 +4,14 @@ import csv
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
+from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 from npe2 import PluginManifest, _pytest_plugin
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
@@ -562,3 +564,35 @@ def test_organs_are_drawn_on_a_day_that_had_none(panel: OrgansPanel, tmp_path: P
     run = analyse_timepoint(again, again.subjects[0], again.subjects[0].timepoint(7))
     ours = panel.measuring.measured.rows.measurements
     assert table_text(ours, Measurement) == table_text(run.measurements, Measurement)
+
+
+def test_a_drag_of_naparis_brush_is_one_step(measured: OrgansPanel, qtbot: QtBot) -> None:
+    painting, count, steps = layer(measured), voxels_in(measured), len(measured.session._past)
+    measured.views.brush.setValue(3.0)
+    measured.views.tools["paint"].click()
+    assert (str(painting.mode), painting.brush_size, painting.selected_label) == ("paint", 3, 1)
+    event = SimpleNamespace(
+        type="mouse_press",
+        position=tuple(SPOT_MM[::-1] + [0, 0, 6.0]),
+        view_direction=None,
+        dims_displayed=[1, 2],
+        dims_point=list(SPOT_MM[::-1]),
+        modifiers=(),
+        button=1,
+        handled=False,
+        is_dragging=True,
+    )
+    mouse_press_callbacks(painting, event)
+    for step in (1.0, 2.0, 3.0):
+        event.type, event.position = "mouse_move", tuple(SPOT_MM[::-1] + [0, step, 6.0])
+        mouse_move_callbacks(painting, event)
+    # The list follows before the brush is lifted.
+    assert voxels_in(measured) > count + 5
+    qtbot.waitUntil(lambda: cells(measured)[0] == str(voxels_in(measured)), timeout=5_000)
+    assert len(measured.session._past) == steps
+    event.type = "mouse_release"
+    mouse_release_callbacks(painting, event)
+    QApplication.processEvents()
+    assert voxels_in(measured) > count + 5
+    assert len(measured.session._past) == steps + 1
+    assert draft(measured).edits.voxel.size == voxels_in(measured) - count

@@ -14,12 +14,21 @@ _ORDERS = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
 
 
 class OrganLayer:
-    """Holds the layer; ``stroked`` is called after every stroke, ``undo`` and ``redo`` by Ctrl+Z and Ctrl+Shift+Z."""
+    """Holds the layer.
+
+    ``stroking`` is called in the midst of a stroke, ``stroked`` after it, ``undo`` and ``redo`` by Ctrl+Z and
+    Ctrl+Shift+Z.
+    """
 
     def __init__(
-        self, viewer: Any, stroked: Callable[[], None], undo: Callable[[], None], redo: Callable[[], None]
+        self,
+        viewer: Any,
+        stroking: Callable[[], None],
+        stroked: Callable[[], None],
+        undo: Callable[[], None],
+        redo: Callable[[], None],
     ) -> None:
-        self._viewer, self._stroked, self._undo, self._redo = viewer, stroked, undo, redo
+        self._viewer, self._stroking, self._stroked, self._undo, self._redo = viewer, stroking, stroked, undo, redo
         self.layer: Any = None
         self._names: Any = None
         viewer.layers.events.inserted.connect(self._inserted)
@@ -38,6 +47,7 @@ class OrganLayer:
         layer, self.layer = self.layer, None
         if layer is not None:
             layer.events.paint.disconnect(self._painted)
+            layer.events.labels_update.disconnect(self._updated)
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
 
@@ -56,6 +66,7 @@ class OrganLayer:
         self.layer = self._viewer.add_labels(work.shown, **settings)
         self._turned()
         self.layer.events.paint.connect(self._painted)
+        self.layer.events.labels_update.connect(self._updated)
         # One history for all panels: napari's own would take back what the session still holds.
         for keys, step in (("Control-Z", self._undo), ("Control-Shift-Z", self._redo)):
             self.layer.bind_key(keys, lambda _, step=step: step(), overwrite=True)
@@ -112,6 +123,9 @@ class OrganLayer:
 
     def _painted(self, _: Any) -> None:
         self._stroked()
+
+    def _updated(self, _: Any) -> None:
+        self._stroking()
 
     def _inserted(self, event: Any) -> None:
         self._hide(event.value)

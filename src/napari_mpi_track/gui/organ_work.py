@@ -51,13 +51,24 @@ class WorkingLabels:
         voxel = differing(self.voxels, self._kept)
         before, now = self._kept.reshape(-1)[voxel], self.voxels.reshape(-1)[voxel]
         self._kept.reshape(-1)[voxel] = now
-        self._count(before, now)
+        _recount(self.counts, before, now)
         self._show_changed(voxel)
         return voxel, before, now
 
+    def painted_so_far(self) -> tuple[NDArray[np.int64], NDArray[Any], dict[int, int]]:
+        """Return what :meth:`take_painted` would, voxels and labels, in the midst of a stroke, and the counts with it.
+
+        On an oblique grid that is nothing: strokes are carried over when they end.
+        """
+        voxel = differing(self.voxels, self._kept)
+        before, now = self._kept.reshape(-1)[voxel], self.voxels.reshape(-1)[voxel]
+        counts = dict(self.counts)
+        _recount(counts, before, now)
+        return voxel, now, counts
+
     def put(self, voxel: NDArray[np.int64], value: NDArray[Any]) -> None:
         """Give voxels labels; they count as kept."""
-        self._count(self._kept.reshape(-1)[voxel], value)
+        _recount(self.counts, self._kept.reshape(-1)[voxel], value)
         for array in (self.voxels, self._kept):
             array.reshape(-1)[voxel] = value
         self._show_changed(voxel)
@@ -83,11 +94,6 @@ class WorkingLabels:
         return draft.base.grid is self.grid or (
             draft.base.grid.agrees_with(self.grid) and highest <= np.iinfo(self.voxels.dtype).max
         )
-
-    def _count(self, before: NDArray[Any], now: NDArray[Any]) -> None:
-        for labels, sign in ((before, -1), (now, 1)):
-            for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
-                self.counts[int(label)] = self.counts.get(int(label), 0) + sign * int(count)
 
     def _as_shown(self) -> NDArray[Any]:
         if self._ordering is not None:
@@ -125,6 +131,12 @@ def differing(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.int64]:
     near = (words[:, None] * each + np.arange(each)).reshape(-1)
     near = np.concatenate([near, np.arange(whole, flat.size)])
     return np.asarray(near[flat[near] != beside[near]], dtype=np.int64)
+
+
+def _recount(counts: dict[int, int], before: NDArray[Any], now: NDArray[Any]) -> None:
+    for labels, sign in ((before, -1), (now, 1)):
+        for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+            counts[int(label)] = counts.get(int(label), 0) + sign * int(count)
 
 
 def _counted(voxels: NDArray[Any]) -> dict[int, int]:

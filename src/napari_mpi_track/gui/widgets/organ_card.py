@@ -52,10 +52,11 @@ class OrganCard(QFrame):
         self._show_alignment(scene)
         self.whole.setVisible(True)
         self.whole.setText(_balance(measured))
-        said = [*flags_in_words(measured.rows.measurements), *measured.rows.warnings]
+        day = scene.scene
+        said = [*day.failures, *flags_in_words(measured.rows.measurements), *measured.rows.warnings, *day.warnings]
         if scene.study.background == PRE_INJECTION:
             said.append("the scan before injection is taken off by a run of the study, and not yet here")
-        self.notes.setText("<br>".join(f"• {escape(line)}" for line in said))
+        self.notes.setText("<br>".join(f"• {escape(line)}" for line in dict.fromkeys(said)))
         self.notes.setVisible(bool(said))
 
     def _show_alignment(self, scene: OrganScene) -> None:

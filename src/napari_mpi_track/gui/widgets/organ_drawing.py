@@ -16,6 +16,8 @@ from napari_mpi_track.gui.organ_work import WorkingLabels
 from napari_mpi_track.gui.session import Session
 from napari_mpi_track.gui.widgets.organ_views import OrganViews
 
+_MIDWAY_MS = 80
+
 
 class Drawing:
     """The organs of the day in view as voxels that are painted on; every stroke ends as a step of the session."""
@@ -30,7 +32,12 @@ class Drawing:
         self._soon = QTimer(views)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.commit)
-        self.layer = OrganLayer(viewer, lambda: self._soon.start(0), session.undo, session.redo)
+        # In the midst of a stroke the numbers follow now and then; the stroke is kept when it ends.
+        self._midway = QTimer(views)
+        self._midway.setSingleShot(True)
+        self._midway.timeout.connect(self._tell_so_far)
+        self._told_so_far: Callable[[OrganDraft, dict[int, int]], None] = lambda _draft, _counts: None
+        self.layer = OrganLayer(viewer, self._stroking, lambda: self._soon.start(0), session.undo, session.redo)
         views.tool_taken.connect(lambda _: self._take_up())
         views.brush_changed.connect(self._take_up)
         views.picture_asked.connect(self.layer.turn_picture)
@@ -51,6 +58,10 @@ class Drawing:
         elif self.work.show(draft).size:
             self.layer.redraw()
         self._show_views(draft, scene)
+
+    def tell_so_far(self, told: Callable[[OrganDraft, dict[int, int]], None]) -> None:
+        """Have ``told`` called in the midst of strokes: the draft with the stroke so far, and the voxels a label."""
+        self._told_so_far = told
 
     def show_again(self) -> None:
         """Show the layer again, if it was taken away in napari's list."""
@@ -77,6 +88,7 @@ class Drawing:
         voxel = voxel[~np.isin(flat[voxel], list(draft.shut))]
         flat[voxel] = label
         self.views.redraw()
+        self._stroking()
 
     def commit(self) -> None:
         """Take what was painted for a step; what it would take from locked organs goes back to them."""
@@ -97,6 +109,18 @@ class Drawing:
             changed = painted(draft, voxel[~is_refused], now[~is_refused])
             self.session.keep_organs(self._day, changed)
         self.views.redraw()
+
+    def _stroking(self) -> None:
+        if not self._midway.isActive():
+            self._midway.start(_MIDWAY_MS)
+
+    def _tell_so_far(self) -> None:
+        draft = self.session.state.organ_draft
+        if self.work is None or draft is None or not self.work.is_shared:
+            return
+        voxel, now, counts = self.work.painted_so_far()
+        if voxel.size:
+            self._told_so_far(painted(_with_names(draft, now), voxel, now), counts)
 
     def _end_in_view(self) -> None:
         self.commit()

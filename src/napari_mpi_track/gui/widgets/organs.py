@@ -33,6 +33,7 @@ class OrgansPanel(PanelFrame):
         self.body.addWidget(self.contents)
         self.measuring = Measuring(self)
         self.drawing = Drawing(self.session, napari_viewer, self.views, self.contents.said.say)
+        self.drawing.tell_so_far(self._show_so_far)
         self.dock = ViewsDock(napari_viewer, self, self.views, "Organs: three views")
         self.edits = OrganEdits(self.session, self.contents, self.drawing, self.measuring, self._watch)
         self.signal = OrganSignal(self.session, self.contents, self.drawing, self.measuring, self._watch)
@@ -131,18 +132,25 @@ class OrgansPanel(PanelFrame):
         parts.reading_part.show_now()
 
     def _show_lines(self, draft: OrganDraft | None, scene: OrganScene | None) -> list[OrganLine]:
-        work, measured = self.drawing.work, self.measuring.measured if scene is not None else None
+        work = self.drawing.work
         painted = 0.0 if draft is None else draft.edits.voxel.size * draft.base.grid.voxel_volume_mm3
         self.contents.show_where(where_in_words(self.session.state, draft, painted))
         if draft is None or work is None:
             self.contents.table.show_lines([])
             return []
+        lines = self._lines(draft, work.counts, scene)
+        self.contents.table.show_lines(lines)
+        return lines
+
+    def _show_so_far(self, draft: OrganDraft, counts: dict[int, int]) -> None:
+        self.contents.table.show_lines(self._lines(draft, counts, self.measuring.scene_of(self.session.state)))
+
+    def _lines(self, draft: OrganDraft, counts: dict[int, int], scene: OrganScene | None) -> list[OrganLine]:
+        measured = self.measuring.measured if scene is not None else None
         change = None
         if measured is not None and scene is not None:
             change = Change({}) if measured.draft is draft else change_since(scene, measured, draft)
-        lines = organ_lines(draft, work.counts, measured, change, is_awaited=self.measuring.is_measuring)
-        self.contents.table.show_lines(lines)
-        return lines
+        return organ_lines(draft, counts, measured, change, is_awaited=self.measuring.is_measuring)
 
     def _show_again(self) -> None:
         self.drawing.show_again()
