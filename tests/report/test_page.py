@@ -130,7 +130,7 @@ def test_what_is_missing_stands_on_top(study: Study) -> None:
     text = page_of(study, example_results(), failures=[Failure("m01", -1.0, "the file is cut short")]).text
     assert "1 of 4 timepoints" in text
     assert "m01, day -1 (before injection): the file is cut short" in text
-    assert text.index("the file is cut short") < text.index("Retention and decay Retention")
+    assert text.index("the file is cut short") < text.index("How to read the cells")
 
 
 def test_a_timepoint_of_which_a_part_failed_is_not_said_to_be_missing(study: Study) -> None:

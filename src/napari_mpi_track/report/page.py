@@ -1,5 +1,6 @@
 """The report: one HTML file that opens without a network and says what was measured, how, and what is missing."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,32 +9,31 @@ from napari_mpi_track.longitudinal.study import Study
 from napari_mpi_track.report.figures import organ_colour
 from napari_mpi_track.report.methods_text import NOT_VIABILITY, methods_paragraph
 from napari_mpi_track.report.page_alignment import alignment_blocks
+from napari_mpi_track.report.page_cohort import cohort_block
+from napari_mpi_track.report.page_doubts import doubts
 from napari_mpi_track.report.page_facts import (
     Facts,
     calibration_facts,
+    calibration_samples,
     injected_unit,
     radiotracer_rows,
     reference_words,
+    sample_columns,
     score_rows,
     signal_facts,
     study_facts,
     subject_row,
     tracer_facts,
 )
-from napari_mpi_track.report.page_tables import (
-    alignment_row,
-    balance_tables,
-    day_in_words,
-    decay_row,
-    flags_that_occur,
-    organ_tables,
-    retention_tables,
-)
-from napari_mpi_track.report.pictures import organ_file, overlay_file
+from napari_mpi_track.report.page_subjects import subject_blocks
+from napari_mpi_track.report.page_tables import alignment_row, balance_tables, day_in_words, flags_that_occur
 from napari_mpi_track.report.results import Failure, StudyResults
+from napari_mpi_track.report.study_tables import TABLE_FILES
 from napari_mpi_track.report.tables import NOT_ORGANS
 
 _WANTED_KINDS = {"overlay": "png", "alignment": "jpg"}
+_SVG_WIDTH = re.compile(rb'width="([0-9.]+)pt"')
+_ONE_COLUMN_POINTS = 280.0
 _MEDIA = {"png": "image/png", "jpg": "image/jpeg", "svg": "image/svg+xml"}
 
 
@@ -79,6 +79,9 @@ def report_page(
         "not_viability": NOT_VIABILITY,
         "day_words": day_in_words,
         "images": images,
+        "sizes": _sizes(figures),
+        "doubts": doubts(study, results, warnings, provenance.get("overrides", ())),
+        "table_names": [name.removesuffix(".csv") for name in TABLE_FILES if name.endswith(".csv")],
         "colours": _Colours(),
         "warnings": list(warnings),
         "overrides": list(provenance.get("overrides", ())),
@@ -109,6 +112,19 @@ def _images(figures: Mapping[str, bytes]) -> dict[str, str]:
     return images
 
 
+def _sizes(figures: Mapping[str, bytes]) -> dict[str, str]:
+    """Return how wide every picture is on the page: as one column or two, as it would be in print, or as it is."""
+    sizes = {}
+    for file, content in figures.items():
+        name, _, kind = file.rpartition(".")
+        if kind == "svg":
+            width = _SVG_WIDTH.search(content[:2000])
+            sizes[name] = "two" if width and float(width[1]) > _ONE_COLUMN_POINTS else "one"
+        elif kind in ("png", "jpg"):
+            sizes.setdefault(name, "photo")
+    return sizes
+
+
 def _missing(failures: Sequence[Failure]) -> list[tuple[int, bool, list[Failure]]]:
     """Return the failures of whole timepoints, then those of parts: how many timepoints, whether whole, and which."""
     kinds = [
@@ -132,17 +148,16 @@ def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) ->
         "scores": score_rows(study),
         "tracer_facts": tracer_facts(study, calibration),
         "calibration_facts": [] if calibration is None else calibration_facts(calibration),
+        "calibration_samples": [] if calibration is None else calibration_samples(calibration),
+        "calibration_columns": sample_columns(calibration),
         "calibration_warnings": () if calibration is None else calibration.weak_points,
         "signal_facts": signal_facts(study, results),
         "alignments": [alignment_row(row) for row in results.alignments],
         "evidence": alignment_blocks(results.alignments, results.evidence, images),
-        "pictures": _pictures(study, images),
         "reference_words": reference_words(study),
-        "retention": retention_tables(results.retention),
-        "decay": [decay_row(row) for row in decay],
-        "several_modalities": len({row.modality for row in results.measurements}) > 1,
-        "decay_pictures": [(name, f"decay, {name[6:]}") for name in images if name.startswith("decay_")],
-        "organ_errors": _organ_errors(study, images),
+        "retention_at": ", ".join(f"{day:g}" for day in study.retention_at),
+        "cohort": cohort_block(study, results, images),
+        "subject_pages": subject_blocks(study, results, images),
         "balance": balance_tables(results),
         "budget_pictures": [(name, f"error budget, {name[7:]}") for name in images if name.startswith("budget_")],
         "corrected": [
@@ -153,7 +168,6 @@ def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) ->
             )
             if is_done
         ],
-        "organs": organ_tables(results),
         "flags": flags_that_occur((*results.measurements, *results.retention, *decay)),
         "radiotracers": radiotracer_rows(study),
         "methods": methods_paragraph(study, calibration, results.measurements, results.alignments, results.decay),
@@ -163,10 +177,12 @@ def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) ->
 def _contents(told: Mapping[str, Any]) -> list[tuple[str, str]]:
     sections = (
         ("missing", "What is missing", told["failures"]),
+        ("doubts", "What is doubtful", told["doubts"]),
         ("study", "Study", True),
-        ("retention", "Retention and decay", told["retention"] or told["decay"]),
-        ("organs", "Organs in cells", True),
-        ("pictures", "Pictures", told["pictures"]),
+        ("cohort", "All subjects", True),
+        ("arms", "Arms", told["cohort"]["arms"]),
+        ("agreement", "MPI beside PET", told["cohort"]["modalities_part"]),
+        ("scores", "Scores", told["cohort"]["scores"]),
         ("alignment", "Alignment", told["alignments"]),
         ("calibration", "Calibration", True),
         ("signal", "Signal", True),
@@ -192,36 +208,6 @@ def _lead(study: Study, results: StudyResults) -> str:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
-def _pictures(study: Study, images: Mapping[str, str]) -> list[tuple[str, list[tuple[str, str]]]]:
-    found = []
-    for subject in study.subjects:
-        names = []
-        for timepoint in subject.timepoints:
-            for modality in ("MPI", "PET", "SPECT", "19F", "BLI"):
-                name = overlay_file(subject.id, timepoint.day, modality)
-                if name in images:
-                    names.append((name, f"{modality} of {subject.id}, {day_in_words(timepoint.day)}"))
-        if names:
-            found.append((subject.id, names))
-    return found
-
-
-def _organ_errors(study: Study, images: Mapping[str, str]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return, a subject, the figures of its worst scan: errors term by term, spill-over, rules."""
-    found = []
-    for subject in study.subjects:
-        names = [
-            (name, f"{words} of {subject.id}, {day_in_words(timepoint.day)}")
-            for modality in ("MPI", "PET", "SPECT")
-            for timepoint in subject.timepoints
-            for kind, words in (("waterfall", "error by term"), ("spill", "spill-over"), ("rules", "rules compared"))
-            if (name := organ_file(kind, subject.id, timepoint.day, modality)) in images
-        ]
-        if names:
-            found.append((subject.id, names))
-    return found
 
 
 def _version_facts(provenance: Mapping[str, Any]) -> Facts:

@@ -44,7 +44,7 @@ def subject_row(subject: Subject, timezone: str | None) -> dict[str, str]:
         "group": subject.group,
         "arm": "control, no cells" if subject.is_control else "labelled cells",
         "weight": number_in_words(subject.weight_g),
-        "time": _time_in_words(given.time, timezone),
+        "time": time_in_words(given.time, timezone),
         "cells": number_in_words(given.cells),
         "signal": number_in_words(given.signal),
         "residue": number_in_words(given.residue_signal),
@@ -53,7 +53,7 @@ def subject_row(subject: Subject, timezone: str | None) -> dict[str, str]:
     }
 
 
-def _time_in_words(time: datetime | None, timezone: str | None) -> str:
+def time_in_words(time: datetime | None, timezone: str | None) -> str:
     """Return a time by the clock of the study's zone, which the page names; without one as it stands."""
     if time is None:
         return "not stated"
@@ -151,6 +151,20 @@ def calibration_facts(calibration: Calibration) -> Facts:
     ]
 
 
+def sample_columns(calibration: Calibration | None) -> tuple[str, str]:
+    """Return the names of the columns of a calibration's samples, with their units."""
+    if calibration is None:
+        return "", ""
+    amount = "cells" if calibration.x_quantity == "cells" else "iron (ng)"
+    return amount, f"signal ({units_of_samples(calibration).total})"
+
+
+def calibration_samples(calibration: Calibration) -> list[list[str]]:
+    """Return the points of a calibration, in order of their amounts."""
+    points = sorted(zip(calibration.x.tolist(), calibration.signal.tolist(), strict=True))
+    return [[three_digits(x), three_digits(signal)] for x, signal in points]
+
+
 def signal_facts(study: Study, results: StudyResults) -> Facts:
     voxel = results.units_of("MPI").voxel
     noise = [row.noise_sd for row in results.measurements if row.noise_sd and row.modality == "MPI"]
@@ -227,7 +241,7 @@ def radiotracer_rows(study: Study) -> list[list[tuple[str, bool]]]:
             half_life = f"{half_life_h(tracer.isotope):.5g}"
         except MeasurementError:
             half_life = "not known"
-        assayed = _time_in_words(tracer.assayed_at, study.timezone)
+        assayed = time_in_words(tracer.assayed_at, study.timezone)
         rows.append(
             [
                 (subject.id, False),
