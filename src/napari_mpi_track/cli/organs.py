@@ -115,7 +115,7 @@ def quantify(
     require_absent(out, overwrite)
     if calibration is None and (condition or override):
         raise MpiTrackError("--condition and --override need a calibration", remedy="give --calibration")
-    blur = _blur(psf, psf_shape, psf_fwhm_mm)
+    blur = stated_blur(psf, psf_shape, psf_fwhm_mm)
     if spill_over and blur is None:
         raise MpiTrackError("--spill-over needs the width of the blur", remedy="give --psf, or --psf-fwhm-mm above 0")
     scan = read_one(volume, series, modality, unit, spacing_mm, saturation, is_projection=projection)
@@ -124,7 +124,7 @@ def quantify(
     rows, warnings = quantify_scan(
         scan,
         labels,
-        None if transform is None else _way(transform, labels, scan),
+        None if transform is None else way_of(transform, labels, scan),
         line,
         background=background,
         point_spread=blur if spill_over else None,
@@ -144,7 +144,7 @@ def quantify(
         csv.writer(stream, lineterminator="\n").writerows(line[start:] for line in lines)
 
 
-def _blur(file: Path | None, shape: PsfShape, fwhm_mm: str | None) -> "PointSpread | None":
+def stated_blur(file: Path | None, shape: PsfShape, fwhm_mm: str | None) -> "PointSpread | None":
     """Return the point spread that the options give, measured or by its widths; ``None`` where they give none."""
     from napari_mpi_track.imaging.point_spread import PointSpread
 
@@ -160,7 +160,7 @@ def _blur(file: Path | None, shape: PsfShape, fwhm_mm: str | None) -> "PointSpre
     return PointSpread(shape, widths if len(widths or ()) > 1 else widths[0])  # type: ignore[arg-type, index]
 
 
-def _way(path: Path, labels: Any, scan: Any) -> Any:
+def way_of(path: Path, labels: Any, scan: Any) -> Any:
     """Return a saved alignment for these organs and this scan, with what is not known of it said."""
     from napari_mpi_track.registration.alignment_files import load_alignment
     from napari_mpi_track.registration.saved import for_session

@@ -11,6 +11,7 @@ from napari_mpi_track.longitudinal.balance import balance_rows
 from napari_mpi_track.longitudinal.bli_rows import bli_rows
 from napari_mpi_track.longitudinal.conditions import calibration_doubts, overridden_differences, study_calibration
 from napari_mpi_track.longitudinal.curves import with_baseline_flags, with_scatter
+from napari_mpi_track.longitudinal.dynamic_rows import dynamic_rows
 from napari_mpi_track.longitudinal.ex_vivo import EX_VIVO, ex_vivo_rows
 from napari_mpi_track.longitudinal.fluorine_rows import fluorine_rows
 from napari_mpi_track.longitudinal.followed import followed_rows
@@ -19,6 +20,7 @@ from napari_mpi_track.longitudinal.measurement import (
     BalanceRow,
     BudgetRow,
     DecayRow,
+    DynamicRow,
     Measurement,
     OrganRuleRow,
     RetentionRow,
@@ -76,8 +78,8 @@ class TimepointAnalysis:
         In what the calibration differs from the scan by the user's will, one difference each.
     further
         The 19F scan and the bioluminescence image of the day, where they are.
-    spill, rules
-        Rows of spill_over.csv and of rules.csv.
+    spill, rules, dynamic
+        Rows of spill_over.csv, of rules.csv and of dynamic.csv.
     """
 
     measurements: tuple[Measurement, ...]
@@ -99,6 +101,7 @@ class TimepointAnalysis:
     further: tuple[FurtherScan, ...] = ()
     spill: tuple[SpillRow, ...] = ()
     rules: tuple[OrganRuleRow, ...] = ()
+    dynamic: tuple[DynamicRow, ...] = ()
 
 
 _MODALITIES = ("MPI", "PET", "SPECT", "19F", "BLI", *EX_VIVO)
@@ -186,6 +189,7 @@ def analyse_timepoint(
         further,
         rows.spill,
         rows.rules,
+        rows.dynamic,
     )
 
 
@@ -208,6 +212,10 @@ def _further_rows(
     else:
         rows += of_light
         scans += [] if light is None else [FurtherScan(light.scan, None, light.organs)]
+    try:
+        rows += dynamic_rows(study, subject, timepoint, scene)
+    except MpiTrackError as error:
+        failures.append(f"dynamic: {error}")
     try:
         rows += ex_vivo_rows(study, subject, timepoint)
     except MpiTrackError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from napari_mpi_track.errors import MeasurementError
@@ -93,7 +94,7 @@ def _iron(study: Study, subject: Subject, organ: ExVivoOrgan, row: Measurement) 
     return row
 
 
-def _limits(value: Estimate, sd: float | None, name: str) -> dict[str, float]:
+def _limits(value: Estimate, sd: float | None, name: str) -> dict[str, Any]:
     """Return the 95 % limits of an amount whose error is known, by the names of their columns."""
     if sd is None:
         return {}

@@ -212,8 +212,54 @@ class OrganRuleRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DynamicRow:
+    """One organ in one frame of a dynamic scan: a row of dynamic.csv.
+
+    ``time_s`` is from the first frame; totals are in the unit of signal totals, SDs are those of the frame's noise.
+    """
+
+    subject: str
+    group: str
+    day: float
+    modality: str
+    organ: str = ""
+    time_s: float = 0.0
+    signal_total: float | None = None
+    signal_total_sd: float | None = None
+    signal_total_corrected: float | None = None
+    signal_total_corrected_sd: float | None = None
+    signal_mean: float | None = None
+    background_mean: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicSummaryRow:
+    """What one organ's curve in a dynamic scan comes to: a row of dynamic_summary.csv.
+
+    ``area_under_curve`` is in the unit of signal totals times s, ``time_to_peak_s`` from the first frame.
+    """
+
+    subject: str
+    group: str
+    day: float
+    modality: str
+    organ: str
+    frames: int
+    duration_s: float
+    area_under_curve: float
+    area_under_curve_sd: float
+    peak: float
+    peak_sd: float
+    time_to_peak_s: float
+    flag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ScanRows:
-    """What one scan came to: its rows, their budget, what spilled where, what rules keep, doubts and notes."""
+    """What one scan came to: its rows, their budget, what spilled where, what rules keep, doubts and notes.
+
+    ``dynamic`` are the curves of a scan over time.
+    """
 
     measurements: tuple[Measurement, ...] = ()
     budget: tuple[BudgetRow, ...] = ()
@@ -221,6 +267,7 @@ class ScanRows:
     notes: tuple[str, ...] = ()
     spill: tuple[SpillRow, ...] = ()
     rules: tuple[OrganRuleRow, ...] = ()
+    dynamic: tuple[DynamicRow, ...] = ()
 
     def __add__(self, other: "ScanRows") -> "ScanRows":
         return ScanRows(
@@ -230,6 +277,7 @@ class ScanRows:
             self.notes + other.notes,
             self.spill + other.spill,
             self.rules + other.rules,
+            self.dynamic + other.dynamic,
         )
 
 

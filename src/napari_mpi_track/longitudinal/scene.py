@@ -208,7 +208,8 @@ class _SceneSetter:
 
     def _organs(self, anatomy: Volume | None) -> tuple[OrganLabels | None, Alignment | None]:
         """Return the organs that serve this day in their own day's frame, and the way from there to this anatomy."""
-        if self.timepoint.mpi is None and self.timepoint.pet is None and self.timepoint.fluorine is None:
+        here = self.timepoint
+        if not any((here.mpi, here.pet, here.fluorine, here.dynamic)):
             return None, None
         drawn = self.subject.day_with_organs(self.timepoint.day)
         # A baseline is measured with organs of its own or not at all: nothing was followed before injection.

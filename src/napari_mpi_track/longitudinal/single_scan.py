@@ -1,7 +1,7 @@
 """One scan and its organs measured on their own, without a study."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from napari_mpi_track.errors import GridMismatchError, MeasurementError
@@ -11,9 +11,11 @@ from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.conditions import scan_facts
 from napari_mpi_track.longitudinal.day_organs import require_an_organ
+from napari_mpi_track.longitudinal.dynamic import DynamicScan, measure_dynamic
 from napari_mpi_track.longitudinal.measured import measure_scan
-from napari_mpi_track.longitudinal.measurement import Measurement
+from napari_mpi_track.longitudinal.measurement import DynamicRow, Measurement
 from napari_mpi_track.longitudinal.mpi_rows import rows_of_scan, with_override_flag
+from napari_mpi_track.longitudinal.scan_parts import ScanParts, parts_of_scan
 from napari_mpi_track.quantification.backgrounds import PRE_INJECTION
 from napari_mpi_track.quantification.calibration import (
     Calibration,
@@ -88,23 +90,7 @@ def quantify_scan(
         )
     _require_organs(organs, merge, with_margin)
     warnings: list[str] = []
-    require_an_organ(organs)
-    scan_frame = scan.grid.frame or "scan"
-    if scan_from_organs is not None:
-        require_frames(scan_from_organs.moving_from_fixed, organs.grid, scan.grid)
-        organ_frame = organs.grid.frame or "organs"
-        way = scan_from_organs.moving_from_fixed.between(organ_frame, scan_frame)
-        scan_from_organs = replace(scan_from_organs, moving_from_fixed=way)
-    else:
-        organ_frame = organs.grid.frame or scan_frame
-        if organs.grid.frame is None or scan.grid.frame is None:
-            if not organs.grid.is_part_of(scan.grid):
-                raise GridMismatchError(
-                    "the organs lie on another grid than the scan, and nothing says how the two fit together",
-                    file=organs.file,
-                    remedy="give --transform (mpi-track align), or draw the organs on this scan",
-                )
-            scan_frame = organ_frame
+    placed = _placed(scan, organs, scan_from_organs)
     overridden: tuple[Difference, ...] = ()
     if calibration is not None:
         said = {**scan_facts(scan), **(conditions or {})}
@@ -113,10 +99,10 @@ def quantify_scan(
         warnings += [f"the calibration is used although it differs in {difference}" for difference in overridden]
     noise = estimate_noise(scan)
     measured = measure_scan(
-        scan.in_frame(scan_frame),
+        placed.scan,
         noise,
-        organs.in_frame(organ_frame),
-        scan_from_organs,
+        placed.organs,
+        placed.scan_from_organs,
         point_spread=point_spread,
         background=_number_or_name(background),
         merge=merge,
@@ -126,6 +112,69 @@ def quantify_scan(
     metric = "total" if calibration is None or calibration.metric is None else calibration.metric
     rows, _ = rows_of_scan(Measurement("", "", 0.0, "", ""), measured, calibration, metric, repeatability=repeatability)
     return (with_override_flag(rows) if overridden else rows), warnings
+
+
+def organs_in_scan(scan: Volume, organs: OrganLabels, scan_from_organs: Alignment | None = None) -> ScanParts:
+    """Return how one scan's voxels are shared out between organs drawn on any grid.
+
+    Parameters and errors are those of :func:`quantify_scan`.
+    """
+    placed = _placed(scan, organs, scan_from_organs)
+    return parts_of_scan(placed.scan, placed.organs, placed.scan_from_organs)
+
+
+def measure_frames(
+    scan: DynamicScan,
+    organs: OrganLabels,
+    scan_from_organs: Alignment | None = None,
+    *,
+    background: float | str = 0.0,
+    point_spread: PointSpread | None = None,
+) -> tuple[list[DynamicRow], list[str]]:
+    """Return every organ's signal in every frame of one scan (subject, group and day left empty), and what to warn of.
+
+    Parameters and errors are those of :func:`quantify_scan`; a background is taken off every frame anew.
+    """
+    placed = _placed(scan.frames[0], organs, scan_from_organs)
+    frame = placed.scan.grid.frame
+    return measure_dynamic(
+        DynamicRow("", "", 0.0, ""),
+        replace(scan, frames=tuple(one.in_frame(frame or "scan") for one in scan.frames)),
+        placed.organs,
+        placed.scan_from_organs,
+        background=_number_or_name(background),
+        point_spread=point_spread,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Placed:
+    """A scan and organs, each in a frame with a name, and the way between the two where they differ."""
+
+    scan: Volume
+    organs: OrganLabels
+    scan_from_organs: Alignment | None
+
+
+def _placed(scan: Volume, organs: OrganLabels, scan_from_organs: Alignment | None) -> _Placed:
+    require_an_organ(organs)
+    scan_frame = scan.grid.frame or "scan"
+    if scan_from_organs is not None:
+        require_frames(scan_from_organs.moving_from_fixed, organs.grid, scan.grid)
+        organ_frame = organs.grid.frame or "organs"
+        way = scan_from_organs.moving_from_fixed.between(organ_frame, scan_frame)
+        scan_from_organs = replace(scan_from_organs, moving_from_fixed=way)
+        return _Placed(scan.in_frame(scan_frame), organs.in_frame(organ_frame), scan_from_organs)
+    organ_frame = organs.grid.frame or scan_frame
+    if organs.grid.frame is None or scan.grid.frame is None:
+        if not organs.grid.is_part_of(scan.grid):
+            raise GridMismatchError(
+                "the organs lie on another grid than the scan, and nothing says how the two fit together",
+                file=organs.file,
+                remedy="give --transform (mpi-track align), or draw the organs on this scan",
+            )
+        scan_frame = organ_frame
+    return _Placed(scan.in_frame(scan_frame), organs.in_frame(organ_frame), None)
 
 
 def _require_organs(organs: OrganLabels, merge: Sequence[Sequence[str]], with_margin: Collection[str]) -> None:

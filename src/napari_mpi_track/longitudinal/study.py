@@ -104,7 +104,7 @@ class Timepoint:
     ``organ_edits`` were painted over the organs that serve this day, ``approved`` says by whom which of them were.
     ``signal`` was measured without an image (a handheld probe), ``signal_sd`` is its SD where it is known.
     ``pet`` is a PET or a SPECT. ``bli_organs`` are drawn on the bioluminescence image, which lies in no space.
-    ``ex_vivo`` is a table of organs taken out that day.
+    ``ex_vivo`` is a table of organs taken out that day, ``dynamic`` a scan of several frames over time.
     """
 
     day: float
@@ -129,6 +129,7 @@ class Timepoint:
     signal_sd: float | None = None
     dose: TracerDose | None = None
     ex_vivo: Path | None = None
+    dynamic: ScanFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

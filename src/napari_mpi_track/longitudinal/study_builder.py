@@ -217,11 +217,10 @@ class StudyBuilder:
             self.fault((*place, "day"), f"day {day:g} is before injection: mark it 'baseline: true', or mend its time")
         if elapsed is not None and text.day is not None and abs(elapsed - text.day) > 1 and not text.baseline:
             self.fault((*place, "time"), f"day {text.day:g} and its time ({elapsed:.2f} days after injection) disagree")
-        measured = (text.mpi, text.signal, text.pet, text.spect, text.fluorine, text.bli, text.ex_vivo)
+        measured = (text.mpi, text.signal, text.pet, text.spect, text.fluorine, text.bli, text.ex_vivo, text.dynamic)
         if all(thing is None for thing in measured):
-            self.fault(
-                place, f"day {day:g} holds nothing to measure: give mpi, signal, pet, spect, fluorine, bli or ex_vivo"
-            )
+            known = "mpi, signal, pet, spect, fluorine, bli, ex_vivo or dynamic"
+            self.fault(place, f"day {day:g} holds nothing to measure: give {known}")
         if text.pet is not None and text.spect is not None:
             self.fault((*place, "spect"), f"day {day:g} has both a pet and a spect: keep one")
         if text.bli_organs is not None and text.bli is None:
@@ -247,6 +246,7 @@ class StudyBuilder:
             bli_organs=self.parts.found((*place, "bli_organs"), text.bli_organs),
             decay_corrected_to=text.decay_corrected_to,
             dose=self._dose(text.dose),
+            dynamic=self.parts.scan((*place, "dynamic"), text.dynamic),
             ex_vivo=self.parts.found((*place, "ex_vivo"), text.ex_vivo),
             mpi_fiducials=self.parts.found((*place, "fiducials", "mpi"), fiducials.mpi),
             anatomy_fiducials=self.parts.found((*place, "fiducials", "anatomy"), fiducials.anatomy),

@@ -23,6 +23,7 @@ _STAND_INS: dict[str, Any] = {
     "mpi": ".",
     "pet": ".",
     "spect": ".",
+    "dynamic": ".",
     "capillary": "capillary",
     "capillary_mmol_per_l": 1.0,
     "spins_per_cell": 1.0,

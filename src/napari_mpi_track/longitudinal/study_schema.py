@@ -239,6 +239,7 @@ class TimepointText(Text):
     fluorine: str | ScanText | None = None
     bli: str | ScanText | None = None
     bli_organs: str | None = None
+    dynamic: str | ScanText | None = None
     ex_vivo: str | None = None
     decay_corrected_to: DecayReference | None = None
     dose: TracerDoseText | None = None

@@ -11,14 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, Measurement, OrganRuleRow, SpillRow
+from napari_mpi_track.longitudinal.measurement import (
+    AlignmentRow,
+    BudgetRow,
+    DynamicRow,
+    Measurement,
+    OrganRuleRow,
+    SpillRow,
+)
 from napari_mpi_track.quantification.estimate import Estimate
 from napari_mpi_track.report.alignment_evidence import AlignmentEvidence
 from napari_mpi_track.report.overlay import Overlay, View
 from napari_mpi_track.report.units import SignalUnits
 from napari_mpi_track.writers.whole import whole_file
 
-_SCHEMA = 5
+_SCHEMA = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +52,7 @@ class FinishedTimepoint:
     evidence: tuple[AlignmentEvidence, ...] = ()
     spill: tuple[SpillRow, ...] = ()
     rules: tuple[OrganRuleRow, ...] = ()
+    dynamic: tuple[DynamicRow, ...] = ()
 
 
 def keep(finished: FinishedTimepoint, key: str, folder: Path) -> None:
@@ -59,6 +67,7 @@ def keep(finished: FinishedTimepoint, key: str, folder: Path) -> None:
         "budget": [_row(row) for row in finished.budget],
         "spill": [_row(row) for row in finished.spill],
         "rules": [_row(row) for row in finished.rules],
+        "dynamic": [_row(row) for row in finished.dynamic],
         "warnings": list(finished.warnings),
         "failures": list(finished.failures),
         "overlays": [_overlay(overlay, f"{at}", arrays) for at, overlay in enumerate(finished.overlays)],
@@ -115,6 +124,7 @@ def _finished(document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -
         tuple(_evidence_from(entry, arrays) for entry in document["evidence"]),
         tuple(SpillRow(**row) for row in document["spill"]),
         tuple(OrganRuleRow(**row) for row in document["rules"]),
+        tuple(DynamicRow(**row) for row in document["dynamic"]),
     )
 
 

@@ -14,6 +14,7 @@ from napari_mpi_track.report.cohort_figures import (
     arms_over_time_figure,
     scores_figure,
 )
+from napari_mpi_track.report.dynamic_figures import dynamic_figure
 from napari_mpi_track.report.figures import FigureKind, figure_bytes
 from napari_mpi_track.report.organ_figures import (
     budget_figure,
@@ -100,6 +101,10 @@ def _figures(study: Study, results: StudyResults) -> Iterator[Drawing]:
             fits = [row for row in results.decay if row.subject == subject.id]
             title = f"{subject.id}, {subject.group}" if subject.group else subject.id
             yield file_name("decay", subject.id), decay_figure, (rows, fits), {"title": title}
+    for scan in dict.fromkeys((row.subject, row.day, row.modality) for row in results.dynamic):
+        frames = [row for row in results.dynamic if (row.subject, row.day, row.modality) == scan]
+        title = f"{scan[0]}, day {scan[1]:g}, {scan[2]}: signal over time"
+        yield organ_file("dynamic", *scan), dynamic_figure, (frames, results.units_of(scan[2]).total), {"title": title}
     for modality in dict.fromkeys(row.modality for row in results.budget):
         rows_of = [row for row in results.budget if row.modality == modality]
         title = f"{modality}: what the error is made of"

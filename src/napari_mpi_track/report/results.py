@@ -11,6 +11,8 @@ from napari_mpi_track.longitudinal.measurement import (
     BudgetRow,
     DecayRow,
     DivisionRow,
+    DynamicRow,
+    DynamicSummaryRow,
     Measurement,
     OrganRuleRow,
     RetentionRow,
@@ -44,6 +46,8 @@ class StudyResults:
     arms: tuple[ArmRow, ...] = ()
     scores: tuple[ScoreRow, ...] = ()
     divisions: tuple[DivisionRow, ...] = ()
+    dynamic: tuple[DynamicRow, ...] = ()
+    dynamic_summary: tuple[DynamicSummaryRow, ...] = ()
 
     def units_of(self, modality: str) -> SignalUnits:
         """Return the units of a modality's scans, as the scans state them where there are any."""

@@ -11,6 +11,7 @@ from napari_mpi_track.errors import MpiTrackError
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.analysis import TimepointAnalysis, analyse_study, analyse_timepoint
 from napari_mpi_track.longitudinal.conditions import idle_overrides, study_calibration
+from napari_mpi_track.longitudinal.dynamic import dynamic_summaries
 from napari_mpi_track.longitudinal.measurement import Measurement
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.registration.alignment import Alignment
@@ -160,6 +161,7 @@ def _run_into(
 def _results(study: Study, finished: Sequence[FinishedTimepoint]) -> tuple[StudyResults, tuple[str, ...]]:
     """Return every row of the study, and all its warnings."""
     analysis = analyse_study(study, [row for timepoint in finished for row in timepoint.measurements])
+    dynamic = tuple(row for timepoint in finished for row in timepoint.dynamic)
     results = StudyResults(
         analysis.measurements,
         analysis.retention,
@@ -176,6 +178,8 @@ def _results(study: Study, finished: Sequence[FinishedTimepoint]) -> tuple[Study
         analysis.days.arms,
         analysis.days.scores,
         analysis.days.divisions,
+        dynamic,
+        tuple(dynamic_summaries(dynamic)),
     )
     idle = idle_overrides(study, [text for timepoint in finished for text in timepoint.overridden])
     return results, tuple(dict.fromkeys((*_told_once(finished, "warnings"), *analysis.warnings, *idle)))
@@ -292,6 +296,7 @@ def measure_timepoint(
         _evidence(analysis, subject, timepoint),
         rounded(tuple(analysis.spill), _KEPT_DIGITS),
         rounded(tuple(analysis.rules), _KEPT_DIGITS),
+        rounded(tuple(analysis.dynamic), _KEPT_DIGITS),
     )
 
 

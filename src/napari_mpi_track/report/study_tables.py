@@ -12,6 +12,8 @@ from napari_mpi_track.longitudinal.measurement import (
     BudgetRow,
     DecayRow,
     DivisionRow,
+    DynamicRow,
+    DynamicSummaryRow,
     Measurement,
     OrganRuleRow,
     RetentionRow,
@@ -35,6 +37,8 @@ _TABLES: tuple[tuple[str, type, str], ...] = (
     ("arms", ArmRow, "arms"),
     ("scores", ScoreRow, "scores"),
     ("divisions", DivisionRow, "divisions"),
+    ("dynamic", DynamicRow, "dynamic"),
+    ("dynamic_summary", DynamicSummaryRow, "dynamic_summary"),
 )
 TABLE_FILES = tuple(f"{name}.{ending}" for name, _, _ in _TABLES for ending in ("csv", "json"))
 
