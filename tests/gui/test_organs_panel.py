@@ -18,8 +18,9 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 from tiny_mouse import SPOT_MM, distances_mm, write_tiny_study
 
+from napari_mpi_track.gui.layers import organ_layer
 from napari_mpi_track.gui.organ_day import organ_scene, organs_of_file
-from napari_mpi_track.gui.organ_draft import painted, voxels_of, with_approval
+from napari_mpi_track.gui.organ_draft import drawn, painted, voxels_of, with_approval
 from napari_mpi_track.gui.organ_files import use_in_study, write_in_study_file
 from napari_mpi_track.gui.session import Session
 from napari_mpi_track.gui.tasks import unwatched
@@ -596,3 +597,12 @@ def test_a_drag_of_naparis_brush_is_one_step(measured: OrgansPanel, qtbot: QtBot
     assert voxels_in(measured) > count + 5
     assert len(measured.session._past) == steps + 1
     assert draft(measured).edits.voxel.size == voxels_in(measured) - count
+
+
+def test_the_days_own_organs_are_hidden_while_they_are_drawn(measured: OrgansPanel, viewer: Any) -> None:
+    content, settings, _ = organ_layer(drawn(draft(measured)), "organs m01 day 0")
+    own = viewer.add_labels(content, **settings)
+    assert not own.visible
+    measured.drawing.show(None, None, None, "")
+    assert own.visible
+    assert layer(measured) is None

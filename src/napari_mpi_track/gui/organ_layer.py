@@ -30,6 +30,7 @@ class OrganLayer:
     ) -> None:
         self._viewer, self._stroking, self._stroked, self._undo, self._redo = viewer, stroking, stroked, undo, redo
         self.layer: Any = None
+        self._hidden: list[Any] = []
         self._names: Any = None
         viewer.layers.events.inserted.connect(self._inserted)
         viewer.layers.events.removed.connect(self._removed)
@@ -43,13 +44,17 @@ class OrganLayer:
         self.take_away()
 
     def take_away(self) -> None:
-        """Take the layer away; the session still holds what was drawn."""
+        """Take the layer away, and show again what it hid; the session still holds what was drawn."""
         layer, self.layer = self.layer, None
         if layer is not None:
             layer.events.paint.disconnect(self._painted)
             layer.events.labels_update.disconnect(self._updated)
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+        hidden, self._hidden = self._hidden, []
+        for other in hidden:
+            if other in self._viewer.layers:
+                other.visible = True
 
     def show(self, work: WorkingLabels, draft: OrganDraft, name: str) -> None:
         """Show other voxels, to be painted on, above all else; the day's own organs are hidden meanwhile."""
@@ -140,6 +145,8 @@ class OrganLayer:
         shown = layer.metadata.get(METADATA_KEY)
         is_of_organs = isinstance(shown, Shown) and isinstance(shown.scan, OrganLabels)
         if self.layer is not None and _itself(layer) is not _itself(self.layer) and is_of_organs:
+            if layer.visible:
+                self._hidden.append(layer)
             layer.visible = False
 
 
