@@ -171,6 +171,7 @@ def test_a_study_with_a_dynamic_scan_alone_runs_to_its_tables_and_figure(folder,
         found = {row["organ"]: row for row in csv.DictReader(stream)}
     assert float(found["heart"]["time_to_peak_s"]) == 6.0
     assert (tmp_path / "out" / "figures" / "dynamic_a1_day0_MPI.svg").exists()
+    assert "dynamic MPI of a1, day 0" in summary.report.read_text(encoding="utf-8")
     again = run_study(load_study(folder / "study.yaml"), tmp_path / "out", resume=True)
     assert (again.measured, again.reused) == (0, 1)
     assert again.analysis.dynamic == summary.analysis.dynamic

@@ -45,6 +45,7 @@ def _block(study: Study, subject: Subject, results: StudyResults, images: Mappin
         "decay": [decay_row(row) for row in mine.decay],
         "organs": organ_tables(mine),
         "pictures": _pictures(subject, images),
+        "over_time": _over_time(subject, images),
         "errors": _errors(subject, images),
     }
 
@@ -54,7 +55,8 @@ def _scan_row(study: Study, timepoint: Timepoint) -> list[str]:
     folder = study.file.parent
     scans = (timepoint.mpi, timepoint.anatomy, timepoint.pet, timepoint.fluorine, timepoint.bli)
     mpi = f"signal {timepoint.signal:g}, no image" if timepoint.signal is not None else _file(timepoint.mpi, folder)
-    further = ", ".join(_file(scan, folder) for scan in scans[2:] if scan is not None)
+    beside = (*scans[2:], timepoint.dynamic, timepoint.ex_vivo)
+    further = ", ".join(_file(scan, folder) for scan in beside if scan is not None)
     organs = "" if timepoint.organs is None else told_from(folder, timepoint.organs)
     return [
         day_in_words(timepoint.day),
@@ -80,6 +82,16 @@ def _pictures(subject: Subject, images: Mapping[str, str]) -> Named:
         for modality in _MODALITIES
         for timepoint in subject.timepoints
         if (name := overlay_file(subject.id, timepoint.day, modality)) in images
+    ]
+
+
+def _over_time(subject: Subject, images: Mapping[str, str]) -> Named:
+    """Return the curves of a subject's dynamic scans."""
+    return [
+        (name, f"dynamic {modality} of {subject.id}, {day_in_words(timepoint.day)}")
+        for timepoint in subject.timepoints
+        for modality in _MODALITIES
+        if (name := organ_file("dynamic", subject.id, timepoint.day, modality)) in images
     ]
 
 
