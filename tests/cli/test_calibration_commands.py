@@ -1,5 +1,6 @@
 """calibrate, count and compare-curves as a new user meets them: figures, conditions, overrides, and bad input."""
 
+import csv
 import json
 
 import nibabel
@@ -168,8 +169,8 @@ def test_quantify_refuses_a_curve_of_projections_and_flags_an_overridden_one(sca
     assert "dimensions (calibration: 2, scan: 3)" in refused(quantify, capsys)
     assert not out.exists()
     run([*quantify, "--override", "dimensions"], capsys)
-    rows = [line.split(",") for line in out.read_text().splitlines()]
-    flags = {row[0]: row[-1] for row in rows[1:]}
+    with out.open(newline="") as stream:
+        flags = {row["organ"]: row["flag"] for row in csv.DictReader(stream)}
     assert "calibration_overridden" in flags["1"]
     assert "calibration_overridden" not in flags["outside"]
     assert "need a calibration" in refused([*scan, "--out", out, "--overwrite", "--override", "tracer"], capsys)

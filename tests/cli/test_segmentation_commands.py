@@ -5,6 +5,7 @@ import json
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from napari_mpi_track.cli import main
 from napari_mpi_track.readers.organs import read_organs
@@ -151,7 +152,13 @@ def test_voxels_without_a_number_are_said(scan, tmp_path, capsys):
     ("words", "said"),
     [
         ([], "give --out LABELS, or --compare"),
-        (["--rule", "body", "--compare"], "not for body"),
+        (["--rule", "body", "--compare"], "--compare: for signal, not for body"),
+        (["--rule", "lungs", "--times-sd", "4", "--out", "x.nii.gz"], "--times-sd: for signal, not for lungs"),
+        (["--fraction", "0.3", "--out", "x.nii.gz"], "choose --rule fraction-of-max"),
+        (["--rule", "otsu", "--classes", "4", "--out", "x.nii.gz"], "--classes: not of the rule otsu"),
+        (["--rule", "kmeans", "--seed", "-1", "--out", "x.nii.gz"], "'--seed'"),
+        (["--seed-point", "1,2,3", "--minimum-volume-mm3", "3", "--out", "x.nii.gz"], "one place already"),
+        (["--compare", "--transform", "t.tfm"], "--transform places --organs"),
         (["--largest-mm3", "5", "--out", "x.nii.gz"], "goes with --seed-point"),
         (["--split", "--seed-point", "1,2,3", "--out", "x.nii.gz"], "leave out --split"),
         (["--seed-point", "1,2", "--out", "x.nii.gz"], "X,Y,Z in mm"),
@@ -183,3 +190,34 @@ def test_a_body_in_a_ct_is_found_by_its_rule(tmp_path):
     assert list(body.names.values()) == ["body"]
     # The block's edge is smoothed by less than a voxel: 10 % of its volume.
     assert np.count_nonzero(body.voxels) == pytest.approx(50 * 24 * 20, rel=0.1)
+
+
+def test_organs_of_another_grid_are_compared_where_a_transform_places_them(scan, tmp_path, capsys):
+    here = np.zeros(SHAPE, dtype=np.uint8)
+    here[26:38, 2:14, 0:12] = 7
+    on_scan = write(tmp_path / "here.nii.gz", here)
+    # Voxels of half the size, and the whole 5 mm further along x: a transform takes it back.
+    fine = AFFINE.copy()
+    fine[:, :3] /= 2
+    fine[:3, 3] = AFFINE[:3, :3] @ (-0.25, -0.25, -0.25)
+    fine[0, 3] -= 5.0
+    elsewhere = write(tmp_path / "fine.nii.gz", np.kron(here, np.ones((2, 2, 2), dtype=np.uint8)), fine)
+    back = sitk.AffineTransform(3)
+    back.SetTranslation((-5.0, 0.0, 0.0))
+    sitk.WriteTransform(back, str(tmp_path / "back.tfm"))
+    run("segment", scan, "--compare", "--organs", on_scan, "--json")
+    expected = json.loads(capsys.readouterr().out)["organs"]["7"]
+    run("segment", scan, "--compare", "--organs", elsewhere, "--transform", tmp_path / "back.tfm", "--json")
+    found = json.loads(capsys.readouterr().out)["organs"]["7"]
+    # The sampled shares of a voxel end in single precision of the labels' grid.
+    assert found["total"] == pytest.approx(expected["total"], rel=1e-4)
+    assert found["kept"]["noise"] == pytest.approx(expected["kept"]["noise"], rel=1e-4)
+    run("segment", scan, "--compare", "--organs", elsewhere, status=2)
+    assert "give --transform" in capsys.readouterr().err
+
+
+def test_what_is_found_is_told_in_voxels_and_mm3(scan, tmp_path, capsys):
+    run("segment", scan, "--unit", "a.u.", "--rule", "otsu", "--out", tmp_path / "s.nii.gz")
+    count = int(np.count_nonzero(read_organs(tmp_path / "s.nii.gz").voxels))
+    # 0.6 x 0.5 x 0.8 mm
+    assert f"{count} voxels ({count * 0.24:.5g} mm3) above" in capsys.readouterr().out

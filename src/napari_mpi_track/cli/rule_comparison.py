@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from napari_mpi_track.cli.options import note, print_json
-from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.volume import Volume
 
 if TYPE_CHECKING:
     from napari_mpi_track.imaging.noise import Noise
+    from napari_mpi_track.quantification.occupancy import Occupancy
     from napari_mpi_track.segmentation.rule_comparison import RuleComparison, RuleSpread
     from napari_mpi_track.segmentation.signal_rules import RuleSettings, SignalRule
 
@@ -22,19 +22,14 @@ def tell_comparison(
     scan: Volume,
     settings: "RuleSettings",
     noise: "Noise | None",
-    organs: OrganLabels | None,
+    organs: "Occupancy | None",
     calibration: Path | None,
     as_json: bool,
 ) -> None:
     """Show every rule's findings, their spread, and what each keeps of organs."""
-    from napari_mpi_track.quantification.occupancy import measure_occupancy
     from napari_mpi_track.segmentation.rule_comparison import compare_rules
 
-    shares = None
-    if organs is not None:
-        # They lie on the scan's own grid, so that one frame is theirs whatever their files say.
-        shares = measure_occupancy(organs.in_frame("scan"), scan.grid.in_frame("scan")).organs
-    comparison = compare_rules(scan, noise, settings, organs=shares)
+    comparison = compare_rules(scan, noise, settings, organs=None if organs is None else organs.organs)
     cells = _cells(scan, comparison, calibration)
     if as_json:
         print_json(_record(scan, comparison, cells))

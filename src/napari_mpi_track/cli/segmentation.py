@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,9 @@ from napari_mpi_track.cli.rule_comparison import tell_comparison
 from napari_mpi_track.errors import GridMismatchError, MeasurementError, MpiTrackError
 from napari_mpi_track.imaging.volume import Volume
 
+if TYPE_CHECKING:
+    from napari_mpi_track.quantification.occupancy import Occupancy
+
 
 class RuleOption(StrEnum):
     """How organs are found: by a rule for signal, or by what anatomy looks like."""
@@ -38,9 +41,18 @@ class RuleOption(StrEnum):
 
 
 _OF_ANATOMY = (RuleOption.BODY, RuleOption.BONE, RuleOption.LUNGS)
+# Options that one rule alone reads, and those that no rule of anatomy does.
+_RULE_OF = {
+    "times_sd": RuleOption.NOISE,
+    "fraction": RuleOption.FRACTION_OF_MAX,
+    "classes": RuleOption.KMEANS,
+    "seed": RuleOption.KMEANS,
+}
+_OF_SIGNAL = ("noise_sd", "background", "minimum_volume_mm3", "split", "seed_point", "compare")
 
 
 def segment(
+    context: typer.Context,
     volume: Annotated[Path, typer.Argument(help="A scan.", show_default=False)],
     out: Annotated[Path | None, typer.Option("--out", help="Labels to write.", show_default=False)] = None,
     rule: Annotated[RuleOption, typer.Option("--rule", help="How organs are found.")] = RuleOption.NOISE,
@@ -53,9 +65,13 @@ def segment(
     ] = None,
     fraction: Annotated[float, typer.Option("--fraction", help="fraction-of-max: part of the maximum.")] = 0.5,
     classes: Annotated[int, typer.Option("--classes", help="kmeans: classes of intensity, 2 to 5.")] = 3,
-    seed: Annotated[int, typer.Option("--seed", help="kmeans: of its random starts.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="kmeans: of its random starts.")] = 0,
     minimum_volume_mm3: Annotated[
-        float, typer.Option("--minimum-volume-mm3", help="Leave out places smaller than this (mm2 of a projection).")
+        float,
+        typer.Option(
+            "--minimum-volume-mm3",
+            help="Leave out places smaller than this (mm2 of a projection), before any is split.",
+        ),
     ] = 0.0,
     split: Annotated[
         bool, typer.Option("--split", help="Each place an organ of its own, blobs that touch apart.")
@@ -70,7 +86,11 @@ def segment(
         bool, typer.Option("--compare", help="Show what every rule finds, side by side, and their spread.")
     ] = False,
     organs: Annotated[
-        Path | None, typer.Option("--organs", help="With --compare: labels on this scan; what rules keep of each.")
+        Path | None, typer.Option("--organs", help="With --compare: labels; what rules keep of each organ.")
+    ] = None,
+    transform: Annotated[
+        Path | None,
+        typer.Option("--transform", help="With --organs: T.tfm (fixed = the organs' scan, moving = VOLUME)."),
     ] = None,
     calibration: Annotated[
         Path | None, typer.Option("--calibration", help="With --compare: C.json, signals as cells too.")
@@ -87,21 +107,26 @@ def segment(
     """Find organs by a rule: signal in MPI and PET; body, bone and lungs in CT; the body in MR.
 
     A saturated receiver's scan is linearised first: give --saturation. With --seed-point, fraction-of-max is the
-    fraction of the hill that holds the point.
+    fraction of the hill that holds the point. What is no part of the body is no part of its organs: bed and markers.
 
     Example: mpi-track segment mpi.nii.gz --rule noise --times-sd 5 --out signal.nii.gz
     """
+    from napari_mpi_track.imaging.foreground import is_in_hounsfield_units
     from napari_mpi_track.segmentation.signal_rules import RuleSettings, SignalRule, voxels_without_number
     from napari_mpi_track.writers.whole import require_absent
 
-    _require_sense(out, rule, compare=compare, split=split, point=seed_point, largest=largest_mm3)
-    if not compare and (organs is not None or calibration is not None):
-        raise MpiTrackError("--organs and --calibration go with --compare", remedy="add --compare, or use quantify")
+    given = {
+        name for name in context.params if (source := context.get_parameter_source(name)) and source.name != "DEFAULT"
+    }
+    _require_sense(given, rule, compare=compare)
     if out is not None:
         require_absent(out, overwrite)
     scan = read_one(volume, series, modality, unit, spacing_mm, saturation, is_projection=projection)
     if rule in _OF_ANATOMY:
-        _write(scan, _anatomy(scan, rule), out, as_json, overwrite, f"{rule} found", {})
+        if rule is RuleOption.BODY and scan.modality is None and not is_in_hounsfield_units(scan):
+            note(f"{volume} does not say what made it: its body is sought as in MR; else give --modality")
+        found = _anatomy(scan, rule)
+        _write(scan, found, out, as_json, overwrite, f"{rule}: {_volume_in_words(scan, found)}", {"rule": rule.value})
         return
     settings = RuleSettings(SignalRule(rule), times_sd, fraction, classes, seed, minimum_volume_mm3)
     empty = voxels_without_number(scan)
@@ -109,8 +134,7 @@ def segment(
         note(f"{volume}: {empty} voxels hold no number; they are left out")
     if compare:
         noise = _noise(scan, noise_sd, background, is_needed=False)
-        drawn = None if organs is None else _labels_on(scan, organs, "organs")
-        tell_comparison(scan, settings, noise, drawn, calibration, as_json)
+        tell_comparison(scan, settings, noise, _shared_out(scan, organs, transform), calibration, as_json)
     if out is None:
         return
     is_needed = settings.rule is SignalRule.NOISE or split or seed_point is not None
@@ -120,19 +144,50 @@ def segment(
     _write(scan, found, out, as_json and not compare, overwrite, "" if as_json and compare else said, facts)
 
 
-def _require_sense(
-    out: Path | None, rule: RuleOption, *, compare: bool, split: bool, point: str | None, largest: float | None
-) -> None:
-    if out is None and not compare:
+def _require_sense(given: set[str], rule: RuleOption, *, compare: bool) -> None:
+    """Refuse options that this rule, or what is asked for, would leave unread."""
+    if not given & {"out", "compare"}:
         raise MpiTrackError("there is nothing to do with what is found", remedy="give --out LABELS, or --compare")
-    if rule in _OF_ANATOMY and (compare or split or point is not None):
+    if rule in _OF_ANATOMY and given & {*_OF_SIGNAL, *_RULE_OF}:
         raise MpiTrackError(
-            f"--compare, --split and --seed-point are for signal, not for {rule}", remedy="choose a rule for signal"
+            f"{_options(given & {*_OF_SIGNAL, *_RULE_OF})}: for signal, not for {rule}",
+            remedy="choose a rule for signal",
         )
-    if largest is not None and point is None:
+    strange = {name for name in given & set(_RULE_OF) if _RULE_OF[name] is not rule}
+    if strange and not compare:
+        raise MpiTrackError(
+            f"{_options(strange)}: not of the rule {rule}",
+            remedy=f"leave it out, or choose --rule {_RULE_OF[min(strange)]}",
+        )
+    if "organs" not in given and "transform" in given:
+        raise MpiTrackError("--transform places --organs", remedy="give both, or neither")
+    if given & {"organs", "calibration"} and not compare:
+        raise MpiTrackError("--organs and --calibration go with --compare", remedy="add --compare, or use quantify")
+    if "largest_mm3" in given and "seed_point" not in given:
         raise MpiTrackError("--largest-mm3 goes with --seed-point", remedy="give the point too")
-    if split and point is not None:
-        raise MpiTrackError("a region grown from a point is one place already", remedy="leave out --split")
+    if "seed_point" in given and given & {"split", "minimum_volume_mm3"}:
+        raise MpiTrackError(
+            "a region grown from a point is one place already", remedy="leave out --split and --minimum-volume-mm3"
+        )
+
+
+def _options(names: set[str]) -> str:
+    return ", ".join(sorted(f"--{name.replace('_', '-')}" for name in names))
+
+
+def _shared_out(scan: Volume, organs: Path | None, transform: Path | None) -> "Occupancy | None":
+    """Return how the scan is shared out between organs of whatever grid, their doubts said."""
+    from napari_mpi_track.cli.organs import way_of
+    from napari_mpi_track.longitudinal.single_scan import organs_in_scan
+    from napari_mpi_track.readers.organs import read_organs
+
+    if organs is None:
+        return None
+    drawn = read_organs(organs)
+    found = organs_in_scan(scan, drawn, None if transform is None else way_of(transform, drawn, scan))
+    for doubt in (*drawn.warnings, *found.doubts):
+        note(doubt)
+    return found.occupancy
 
 
 def _anatomy(scan: Volume, rule: RuleOption) -> Any:
@@ -183,7 +238,7 @@ def _signal(
         note(f"the threshold lies {sds_above_background(threshold, noise):.1f} SD above the background: in the noise")
     if split:
         organs = split_touching(organs.voxels > 0, scan, noise)
-    words = f"{np.count_nonzero(organs.voxels)} voxels are above {threshold:.5g} {scan.unit or ''}".rstrip()
+    words = f"{_volume_in_words(scan, organs)} above {threshold:.5g} {scan.unit or '(unit not stated)'}"
     words += f", in {len(organs.names)} {'place' if len(organs.names) == 1 else 'places'}" if split else ""
     if settings.rule is SignalRule.KMEANS:
         found = intensity_classes(scan, settings.classes, settings.seed)
@@ -207,8 +262,20 @@ def _write(
             typer.echo(said)
         return
     counts = np.bincount(organs.voxels.ravel())
-    rows = [{"organ": name, "label": value, "voxels": int(counts[value])} for value, name in organs.names.items()]
+    measure = "area_mm2" if scan.is_projection else "volume_mm3"
+    rows = [
+        {"organ": name, "label": value, "voxels": int(counts[value]), measure: counts[value] * scan.voxel_measure}
+        for value, name in organs.names.items()
+    ]
     print_json({"labels": str(out), "unit": scan.unit, **facts, "organs": rows})
+
+
+def _volume_in_words(scan: Volume, organs: Any) -> str:
+    import numpy as np
+
+    count = int(np.count_nonzero(organs.voxels))
+    measure = "mm2" if scan.is_projection else "mm3"
+    return f"{count} {'voxel' if count == 1 else 'voxels'} ({count * scan.voxel_measure:.5g} {measure})"
 
 
 def _point(text: str) -> tuple[float, ...]:
@@ -237,7 +304,7 @@ def _noise(scan: Volume, noise_sd: float | None, background: Path | None, *, is_
             raise MeasurementError(f"the noise needs a positive SD, got {noise_sd:g}")
         return Noise(noise_sd, 0.0, np.ones((1, 1, 1)), "given")
     if background is not None:
-        return estimate_noise(scan, _labels_on(scan, background, "background").voxels > 0)
+        return estimate_noise(scan, _labels_on(scan, background).voxels > 0)
     try:
         return estimate_noise(scan)
     except MeasurementError:
@@ -246,14 +313,14 @@ def _noise(scan: Volume, noise_sd: float | None, background: Path | None, *, is_
         return None
 
 
-def _labels_on(scan: Volume, path: Path, what: str) -> Any:
+def _labels_on(scan: Volume, path: Path) -> Any:
     from napari_mpi_track.readers.organs import read_organs
 
     labels = read_organs(path)
     if not labels.grid.agrees_with(scan.grid):
         raise GridMismatchError(
-            f"the {what} lies on another grid ({labels.grid!r}) than the scan ({scan.grid!r})",
+            f"the background lies on another grid ({labels.grid!r}) than the scan ({scan.grid!r})",
             file=path,
-            remedy="draw it on this scan; quantify takes organs of other grids",
+            remedy="draw it on this scan",
         )
     return labels

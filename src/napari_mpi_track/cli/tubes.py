@@ -1,13 +1,21 @@
 """The command that makes a calibration table from scans: measure-tubes."""
 
 import csv
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from napari_mpi_track.cli.options import AsJson, ModalityOption, Overwrite, Spacing, Unit, note, numbers, print_json
-from napari_mpi_track.quantification.tubes import TubeRule
+
+
+class TotalRuleOption(StrEnum):
+    """Which voxels make a total: named here too, so that the command line need not load what measures them."""
+
+    WIDE = "wide"
+    NOISE = "noise"
+    FRACTION_OF_MAX = "fraction-of-max"
 
 
 def measure_tubes(
@@ -19,7 +27,7 @@ def measure_tubes(
     points: Annotated[
         Path | None, typer.Option("--points", help="Where tubes lie and their names (CSV, .fcsv, .mrk.json).")
     ] = None,
-    rule: Annotated[TubeRule, typer.Option("--rule", help="Which voxels make a total.")] = TubeRule.WIDE,
+    rule: Annotated[TotalRuleOption, typer.Option("--rule", help="Which voxels make a total.")] = TotalRuleOption.WIDE,
     margin_mm: Annotated[float, typer.Option("--margin-mm", help="wide: around the half maximum.")] = 10.0,
     times_sd: Annotated[float, typer.Option("--times-sd", help="noise: multiple of the noise's SD.")] = 5.0,
     fraction: Annotated[float, typer.Option("--fraction", help="fraction-of-max: part of the maximum.")] = 0.5,
@@ -48,7 +56,7 @@ def measure_tubes(
     from napari_mpi_track.quantification.sample_sheet import COLUMNS, Sample, join_sheet, read_sample_sheet, table_rows
     from napari_mpi_track.quantification.saturation import load_saturation
     from napari_mpi_track.quantification.tube_scans import read_tube_scans
-    from napari_mpi_track.quantification.tubes import TotalRule
+    from napari_mpi_track.quantification.tubes import TotalRule, TubeRule
     from napari_mpi_track.quantification.tubes import measure_tubes as measure
     from napari_mpi_track.readers.points import read_points
     from napari_mpi_track.writers.whole import require_absent, whole_file
@@ -69,7 +77,7 @@ def measure_tubes(
             note(f"{name}: {warning}")
     tubes = measure(
         scans,
-        TotalRule(rule, margin_mm, times_sd, fraction),
+        TotalRule(TubeRule(rule), margin_mm, times_sd, fraction),
         None if points is None else read_points(points),
     )
     if samples is None:

@@ -89,6 +89,8 @@ class RuleSettings:
             raise MeasurementError(f"the threshold needs a positive multiple of the noise, got {self.times_sd:g}")
         if not 0 < self.fraction < 1:
             raise MeasurementError(f"the fraction of the maximum lies between 0 and 1, got {self.fraction:g}")
+        if self.seed < 0:
+            raise MeasurementError(f"the seed is a whole number of 0 or more, got {self.seed}")
         if not (self.minimum_volume_mm3 >= 0 and np.isfinite(self.minimum_volume_mm3)):
             raise MeasurementError(f"the least volume is 0 mm3 or more, got {self.minimum_volume_mm3:g}")
 
