@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 
 from napari_mpi_track.gui.tasks import Progress
 from napari_mpi_track.gui.widgets import study as study_panel
-from napari_mpi_track.gui.widgets.step_bar import NOT_YET
+from napari_mpi_track.gui.widgets.step_bar import NOT_YET, STEPS
 from napari_mpi_track.gui.widgets.study import StudyPanel
 
 pytestmark = [pytest.mark.window, pytest.mark.usefixtures("tasks_end")]
@@ -54,10 +54,11 @@ def test_an_empty_panel_says_what_to_do_first(panel: StudyPanel) -> None:
     assert panel.contents.grid.isHidden()
 
 
-def test_steps_that_do_not_exist_say_so_and_cannot_be_clicked(panel: StudyPanel) -> None:
-    for step in ("Track",):
-        assert panel.steps.state_of(step) == NOT_YET
-        assert not panel.steps.buttons[step].isEnabled()
+def test_every_step_has_a_panel_and_one_without_would_say_so(panel: StudyPanel) -> None:
+    assert all(panel.steps.buttons[step].isEnabled() for step in STEPS)
+    panel.steps.show_states({"Study": "ready"})
+    assert panel.steps.state_of("Track") == NOT_YET
+    assert not panel.steps.buttons["Track"].isEnabled()
 
 
 def test_napari_opens_the_panel_from_its_menu(viewer: Any, npe2pm: _pytest_plugin.TestPluginManager) -> None:

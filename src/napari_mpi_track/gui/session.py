@@ -11,6 +11,7 @@ from psygnal import Signal
 from napari_mpi_track.gui.alignment_draft import EMPTY_ALIGNMENT, AlignmentDraft
 from napari_mpi_track.gui.calibration_draft import EMPTY_DRAFT, Draft
 from napari_mpi_track.gui.organ_draft import OrganDay, OrganDraft
+from napari_mpi_track.gui.track_choices import TrackChoices
 from napari_mpi_track.longitudinal.study import CalibrationChoice, Study, Subject, Timepoint
 from napari_mpi_track.quantification.calibration import Calibration
 
@@ -40,6 +41,10 @@ class State:
         The alignment being made, of scans of the study or of others; it too stays when another study is opened.
     organs
         The organs being drawn, by the day they are of; they stay too.
+    track
+        Which curves over days are looked at, by which model and reference.
+    is_series
+        Whether all days of the animal were asked for in the picture, not the one day in view alone.
     """
 
     study: Study | None = None
@@ -50,6 +55,13 @@ class State:
     compared: tuple[str, Calibration] | None = None
     alignment: AlignmentDraft = EMPTY_ALIGNMENT
     organs: Mapping[OrganDay, OrganDraft] = field(default_factory=dict)
+    track: TrackChoices = TrackChoices()  # noqa: RUF009 - frozen
+    is_series: bool = False
+
+    @property
+    def shows_series(self) -> bool:
+        """Whether the picture shows all days of the animal; only those of a measured study lie on each other."""
+        return self.is_series and self.run is not None
 
     @property
     def organ_day(self) -> OrganDay | None:
@@ -100,13 +112,24 @@ class Session:
     def open_study(self, study: Study) -> None:
         """Show another study, or another version of this one; results of the old one go with it."""
         kept = self.state
-        self._step(replace(kept, study=study, subject=None, day=None, run=None))
+        self._step(replace(kept, study=study, subject=None, day=None, run=None, is_series=False))
 
     def look_at(self, subject: str, day: float) -> None:
         """Bring one day into view; ``KeyError`` if the study has no such subject or day."""
-        new = replace(self.state, subject=subject, day=day)
-        _ = new.in_view
-        self._show(new)
+        self._look(replace(self.state, subject=subject, day=day, is_series=False))
+
+    def look_at_series(self, subject: str, day: float) -> None:
+        """Bring one day into view among all days of its subject; ``KeyError`` if there is no such subject or day."""
+        self._look(replace(self.state, subject=subject, day=day, is_series=True))
+
+    def leave_series(self) -> None:
+        """Show the day in view alone again."""
+        self._look(replace(self.state, is_series=False))
+
+    def choose_track(self, choices: TrackChoices) -> None:
+        """Look at other curves, by another model or reference; nothing happens if they are those already."""
+        if choices != self.state.track:
+            self._step(replace(self.state, track=choices))
 
     def keep_run(self, run: "RunSummary") -> None:
         """Keep the summary of a finished run."""
@@ -187,7 +210,13 @@ class Session:
         """Return ``other`` with the day now in view, if it is of the same study."""
         if other.study is not self.state.study:
             return other
-        return replace(other, subject=self.state.subject, day=self.state.day)
+        here = self.state
+        return replace(other, subject=here.subject, day=here.day, is_series=here.is_series)
+
+    def _look(self, new: State) -> None:
+        _ = new.in_view
+        if new != self.state:
+            self._show(new)
 
     def _step(self, new: State) -> None:
         self._past.append(self.state)

@@ -19,6 +19,7 @@ def step_states(state: State) -> dict[str, str]:
         "Align": align_state(state),
         "Calibrate": calibrate_state(state),
         "Organs": organs_state(state),
+        "Track": track_state(state),
     }
 
 
@@ -32,6 +33,15 @@ def organs_state(state: State) -> str:
         return "empty"
     subject, timepoint = state.in_view
     return "empty" if timepoint.is_baseline or subject.day_with_organs(timepoint.day) is None else "ready"
+
+
+def track_state(state: State) -> str:
+    """Return the state of the step *Track*: there is something to follow once the study is measured."""
+    if state.study is None:
+        return "empty"
+    if state.run is None:
+        return "ready"
+    return "doubtful" if state.run.failures or not state.run.analysis.retention else "done"
 
 
 def align_state(state: State) -> str:

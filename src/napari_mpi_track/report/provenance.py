@@ -118,7 +118,7 @@ def timepoint_key(study: Study, subject: Subject, timepoint: Timepoint, hashes: 
     The organs may come from another day, and the baseline is every day's; other animals in the same scan count too.
     """
     days = [timepoint, subject.day_with_organs(timepoint.day), subject.baseline]
-    settings = replace(study, name="", subjects=(), reference="injected")
+    settings = replace(study, name="", subjects=(), reference="injected", decay_model="auto")
     person = replace(subject, timepoints=(), scores={})
     parts: list[Any] = [settings, person, [day for day in days if day is not None]]
     for other, theirs in sharing_scan(study, subject, timepoint):

@@ -175,7 +175,7 @@ def _choices(settings: Any, name: str) -> Any:
 
 def _fill(box: QComboBox, choices: Any) -> None:
     """Offer these choices, unless they are offered already."""
-    if [box.itemData(at) for at in range(box.count())] == list(choices):
+    if [(box.itemData(at), box.itemText(at)) for at in range(box.count())] == list(choices.items()):
         return
     box.clear()
     for value, words in choices.items():

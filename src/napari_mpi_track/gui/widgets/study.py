@@ -94,7 +94,7 @@ class StudyPanel(PanelFrame):
         self.show_history()
         self.contents.show_state(state, is_working=self._working is not None)
         self.contents.show_result(state, result_of_day(state))
-        wanted = (state.study, state.subject, state.day, state.run)
+        wanted = (state.study, state.subject, state.day, state.run, state.shows_series)
         if wanted != self._wanted:
             self._wanted = wanted
             self._look(lambda progress: scans_to_look_at(state, progress), "Reading")
@@ -111,7 +111,8 @@ class StudyPanel(PanelFrame):
         if self._looking is not None:
             self._looking.cancel()
         self.contents.show_picture(None)
-        if state.study is None or state.in_view is None:
+        # The panel Track draws all days where they are looked at together.
+        if state.study is None or state.in_view is None or state.shows_series:
             self._shown.clear()
             return
         study, (subject, timepoint) = state.study, state.in_view
