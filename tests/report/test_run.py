@@ -23,7 +23,7 @@ from napari_mpi_track.report.workers import RunStopped
 
 TABLES = (
     "measurements", "retention", "decay", "budget", "alignments", "agreement", "arms", "scores", "divisions",
-    "spill_over", "balance", "rules",
+    "spill_over", "balance", "rules", "dynamic", "dynamic_summary",
 )  # fmt: skip
 EVERYTHING = {
     *(f"{name}.{kind}" for name in TABLES for kind in ("csv", "json")),
@@ -220,6 +220,20 @@ def test_resume_repeats_only_what_changed_or_failed(analyses: Analyses, study: S
     assert summary.failures == ()
     run_study(study, tmp_path / "fresh")
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+def test_after_one_changed_organ_file_only_that_subject_is_measured_again(analyses: Analyses, tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir()
+    study = example_study(tmp_path / "study", ("m01", "m02", "m03"))
+    run_study(study, tmp_path / "out")
+    before = table(tmp_path / "out" / "measurements.csv")
+    analyses.asked.clear()
+    (tmp_path / "study" / "m02_organs.nii.gz").write_bytes(b"drawn again")
+    summary = run_study(study, tmp_path / "out", resume=True)
+    # Its organs were drawn once and serve all its days.
+    assert analyses.asked == [("m02", day) for day in (0.0, 1.0, 3.0, 7.0)]
+    assert (summary.measured, summary.reused) == (4, 8)
+    assert table(tmp_path / "out" / "measurements.csv") == before
 
 
 def test_a_run_without_resume_starts_anew(analyses: Analyses, study: Study, tmp_path: Path) -> None:
