@@ -10,8 +10,17 @@ from typing import Any
 import pytest
 from report_examples import example_calibration, example_measurements, example_study
 
-from napari_mpi_track.longitudinal.measurement import AlignmentRow, BudgetRow, DecayRow, RetentionRow
-from napari_mpi_track.longitudinal.study import Radiotracer, Study
+from napari_mpi_track.longitudinal.measurement import (
+    AgreementRow,
+    AlignmentRow,
+    ArmRow,
+    BudgetRow,
+    DecayRow,
+    DivisionRow,
+    RetentionRow,
+    ScoreRow,
+)
+from napari_mpi_track.longitudinal.study import FreeLabel, Radiotracer, Study
 from napari_mpi_track.report.methods_text import NOT_VIABILITY, methods_paragraph
 from napari_mpi_track.report.page import report_page
 from napari_mpi_track.report.provenance import InputHashes, provenance_of
@@ -232,7 +241,7 @@ def test_the_methods_claim_no_more_than_was_done(study: Study) -> None:
     results = example_results()
 
     def methods(changed: Study, calibration: Any = results.calibration) -> str:
-        return methods_paragraph(changed, calibration, results.measurements, results.alignments, results.decay)
+        return methods_paragraph(changed, replace(results, calibration=calibration))
 
     assert "Rousset" in methods(study)
     assert "No correction for spill-over" in methods(replace(study, spill_over=False))
@@ -240,3 +249,82 @@ def test_the_methods_claim_no_more_than_was_done(study: Study) -> None:
     assert "No calibration was given" in methods(study, None)
     assert "(1 alignments" not in methods(study)
     assert "1 alignment, expected target error 0.40 mm, 1 of them doubtful" in methods(study)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "days", "words"),
+    [
+        (("m01",), (0.0,), "One subject was followed by MPI on day 0."),
+        (("m01", "m02"), (0.0, 1.0, 7.0), "2 subjects were followed by MPI on days 0, 1 and 7."),
+    ],
+)
+def test_the_methods_count_in_good_grammar(
+    tmp_path: Path, subjects: tuple[str, ...], days: tuple[float, ...], words: str
+) -> None:
+    whole = example_study(tmp_path, subjects)
+    people = [replace(s, timepoints=tuple(t for t in s.timepoints if t.day in days)) for s in whole.subjects]
+    assert words in methods_paragraph(replace(whole, subjects=tuple(people)), example_results())
+
+
+def test_the_methods_name_what_was_done_and_where_it_is_published(study: Study) -> None:
+    results = example_results()
+    tracer = Radiotracer("89Zr", 10.0, 0.1, None, 20.0)
+    pet = tuple(replace(row, modality="PET", flag="free_89Zr") for row in example_measurements())
+    arm = ArmRow("MPI", "liver", 1.0, "retention_difference", "a", "b", 1.0, 0.5, 1.5, 3, 3)
+    score = ScoreRow("WOMAC", 30.0, "change", "MPI", "liver", 1.0, 0.5, None, None, 4)
+    agreed = AgreementRow("liver", "bland_altman_ratio", 1.0, 0.9, 1.1, 3, 9)
+    risen = replace(results.decay[0], organ="tumour", model="uptake_from_start", half_life_days=None, flag="rising")
+    full = replace(
+        results, measurements=(*results.measurements, *pet), arms=(arm,), scores=(score,), agreement=(agreed,),
+        decay=(*results.decay, risen),
+    )  # fmt: skip
+    person = replace(study.subjects[0], radiotracer=tracer)
+    text = methods_paragraph(replace(study, subjects=(person,), free_label=FreeLabel(0.1), merge=(("a", "b"),)), full)
+    for words in (
+        "by MPI and PET on days", "89Zr (half-life 78.4", "10.0 kBq", "reported, and no cells", "Organs were drawn",
+        "on 1 of 4 scan days", "not telling them apart: a and b", "with the exponential model", "uptake from start",
+        "doi:10.1093/biomet/76.2.297", "Welch", "doi:10.2307/4615733", "Free label (10 %", "Deming",
+        "Lin's concordance", "WOMAC was set against retention",
+    ):  # fmt: skip
+        assert words in text, words
+    bare = methods_paragraph(study, StudyResults())
+    for word in ("Welch", "Deming", "Spearman", "half-life", "None", "free label"):
+        assert word not in bare, word
+
+
+def test_a_subject_has_a_page_and_the_way_to_it(study: Study) -> None:
+    page = page_of(study, example_results())
+    assert {"#subject-1", "#doubts", "#cohort"} <= set(page.links)
+    assert {"subject-1", "doubts", "cohort"} <= page.anchors
+
+
+def test_what_is_doubtful_stands_on_top_with_the_way_to_it(study: Study) -> None:
+    text = page_of(study, example_results(), warnings=["the vial is dim"]).text
+    top = text[text.index("What is doubtful.") : text.index("How to read the cells")]
+    assert "doubtful alignment" in top
+    assert "m01, day 1, MPI to anatomy: 2 of 4 markers disagree by 1.8 mm" in top
+    assert "spill over dominated" in top
+    assert "1 sentence on what could not be done" in top
+    # A finding is no doubt.
+    assert "below detection" not in top
+    calm = replace(example_results(), alignments=(), measurements=(), retention=(), decay=(), calibration=None)
+    assert "Nothing doubtful was found." in page_of(study, calm).text
+
+
+def test_the_page_says_how_many_animals_there_are_and_where_mpi_and_pet_part(study: Study) -> None:
+    assert "labelled: n = 1. One animal is an observation" in page_of(study, example_results()).text
+    rows = tuple(replace(row, modality=scan) for scan in ("MPI", "PET") for row in example_measurements())
+    text = page_of(study, StudyResults(rows)).text
+    assert "89Zr that dead cells set free settles in bone" in text
+    assert "macrophages keep the iron of dead cells" in text
+    assert "macrophages keep the iron" not in page_of(study, example_results()).text
+
+
+def test_arms_scores_and_divisions_stand_in_words(study: Study) -> None:
+    arm = ArmRow("MPI", "liver", 7.0, "retention_ratio", "cells", "iron", 1.8, 1.2, 2.7, 6, 4, 0.0004, 0.002, 5)
+    score = ScoreRow("WOMAC", 30.0, "change", "MPI", "liver", 7.0, 0.51, -0.4, 0.9, 6, "small_n")
+    division = DivisionRow("m01", "", 7.0, "MPI", "liver", 1000.0, 2.0, 0.1, 4000.0, 3500.0, 4600.0)
+    text = page_of(study, replace(example_results(), arms=(arm,), scores=(score,), divisions=(division,))).text
+    assert "ratio of retention cells / iron 1.80 1.20 to 2.70 6, 4 < 0.001 0.002" in text
+    assert "WOMAC, change by day 30 MPI liver 7 0.51 -0.40 to 0.90 6 small n" in text
+    assert "1,000 2.00 ± 0.1 4,000 3,500 to 4,600" in text

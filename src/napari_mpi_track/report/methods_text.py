@@ -5,10 +5,12 @@ from typing import Any
 
 from napari_mpi_track import __version__
 from napari_mpi_track.imaging.point_spread import PointSpread
-from napari_mpi_track.longitudinal.groups import MEAN_OF_ANIMALS, MIXED
-from napari_mpi_track.longitudinal.measurement import AlignmentRow, DecayRow, Measurement
+from napari_mpi_track.longitudinal.ex_vivo import EX_VIVO
+from napari_mpi_track.longitudinal.measurement import AlignmentRow, Measurement
 from napari_mpi_track.longitudinal.study import Study
 from napari_mpi_track.quantification.calibration import Calibration
+from napari_mpi_track.report.methods_over_time import listed, nuclear_methods, over_time_methods
+from napari_mpi_track.report.results import StudyResults
 from napari_mpi_track.report.tables import three_digits
 
 NOT_VIABILITY = (
@@ -20,23 +22,22 @@ NOT_VIABILITY = (
 
 def methods_paragraph(
     study: Study,
-    calibration: Calibration | None,
-    measurements: Sequence[Measurement],
-    alignments: Sequence[AlignmentRow],
-    decay: Sequence[DecayRow],
+    results: StudyResults,
 ) -> str:
     """Return sentences on what was done; nothing is claimed that the study does not say."""
+    calibration = results.calibration
     sentences = [
-        _scans(study, measurements),
+        _scans(study, results.measurements),
         *_cells(study, calibration),
         *_calibration(calibration),
+        *_organs(study),
         _signal(study),
         *_spill_over(study),
         *_drift(study),
-        *_other_modalities(study, measurements),
-        *_alignment(alignments),
-        _retention(study),
-        *_decay(decay),
+        *nuclear_methods(study, results.measurements),
+        *_other_modalities(study, results.measurements),
+        *_alignment(results.alignments),
+        *over_time_methods(study, results),
         f"All values were computed with napari-mpi-track {__version__}.",
         NOT_VIABILITY,
     ]
@@ -44,14 +45,17 @@ def methods_paragraph(
 
 
 def _scans(study: Study, measurements: Sequence[Measurement]) -> str:
-    subjects = len(study.subjects)
-    days = ", ".join(f"{day:g}" for day in study.days)
-    modalities = list(dict.fromkeys(row.modality for row in measurements))
-    what = " and ".join(modalities) if modalities else "MPI"
+    subjects, days = len(study.subjects), [f"{day:g}" for day in study.days]
+    modalities = list(dict.fromkeys(row.modality for row in measurements if row.modality not in EX_VIVO))
+    what = listed(modalities or ["MPI"])
+    who = "One subject was" if subjects == 1 else f"{subjects} subjects were"
+    when = f"day{'s' if len(days) > 1 else ''} {listed(days)}"
     tracer = f" Cells were labelled with {study.tracer}." if study.tracer else ""
-    return f"{subjects} subject{'s' if subjects != 1 else ''} were followed by {what} on days {days}.{tracer}".replace(
-        "1 subject were", "One subject was"
+    controls = sum(subject.is_control for subject in study.subjects)
+    given = (
+        f" {controls} of them {'was' if controls == 1 else 'were'} given the label without cells." if controls else ""
     )
+    return f"{who} followed by {what} on {when}.{tracer}{given}"
 
 
 def _cells(study: Study, calibration: Calibration | None) -> list[str]:
@@ -70,11 +74,7 @@ def _cells(study: Study, calibration: Calibration | None) -> list[str]:
         if said(name) is not None
     ]
     kind = said("cell_type")
-    return [f"After labelling{f' ({kind})' if kind else ''}, {_listed(clauses)}."] if clauses else []
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+    return [f"After labelling{f' ({kind})' if kind else ''}, {listed(clauses)}."] if clauses else []
 
 
 def _calibration(calibration: Calibration | None) -> list[str]:
@@ -82,7 +82,8 @@ def _calibration(calibration: Calibration | None) -> list[str]:
         return ["No calibration was given; results are signals and ratios of signals."]
     x = "number of labelled cells" if calibration.x_quantity == "cells" else "iron mass"
     weights = {
-        "auto": "weighted least squares with the variance s0^2 + (c mu)^2 fitted by restricted maximum likelihood",
+        "auto": "weighted least squares with the variance s0^2 + (c mu)^2 fitted by restricted maximum likelihood "
+        "(doi:10.1093/biomet/58.3.545)",
         "none": "ordinary least squares",
         "replicates": "ordinary least squares with the pooled variance of replicates",
         "1/x": "least squares weighted by 1/x",
@@ -94,9 +95,37 @@ def _calibration(calibration: Calibration | None) -> list[str]:
         f"Signal was calibrated against the {x} ({calibration.kind}, n = {calibration.n} samples, "
         f"{three_digits(calibration.x_range[0])} to {three_digits(calibration.x_range[1])} {unit}) by {weights}, "
         f"a line {origin} (R^2 = {calibration.r_squared:.4f}).",
-        f"Intervals are 95 % by Fieller's theorem; the decision limit (Currie, 5 % false positives) was "
+        f"Intervals are 95 % by Fieller's theorem (doi:10.1111/j.2517-6161.1954.tb00159.x); the decision limit "
+        f"(Currie, doi:10.1351/pac199567101699, 5 % false positives) was "
         f"{three_digits(calibration.decision_limit)} {unit}.",
     ]
+
+
+def _organs(study: Study) -> list[str]:
+    """Return how organs came to be: drawn, carried between days, corrected, approved, measured with a margin."""
+    timepoints = [t for subject in study.subjects for t in subject.timepoints]
+    said = []
+    drawn = sum(t.organs is not None for t in timepoints)
+    if drawn:
+        without = len(timepoints) - drawn
+        said.append(
+            f"Organs were drawn beforehand on {drawn} of {len(timepoints)} scan days"
+            + (f" and carried to the others by a {study.between_days} alignment of the anatomies" if without else "")
+            + "."
+        )
+    edited, approved = sum(t.organ_edits is not None for t in timepoints), sum(bool(t.approved) for t in timepoints)
+    if edited:
+        said.append(f"They were corrected by hand on {edited} {_days(edited)}.")
+    if approved:
+        said.append(f"A reader approved organs on {approved} {_days(approved)}.")
+    if study.with_margin:
+        said.append(f"With a margin round them, as isolated deposits, were measured: {listed(study.with_margin)}.")
+    said += [f"Measured as one, the blur not telling them apart: {listed(names)}." for names in study.merge]
+    return said
+
+
+def _days(count: int) -> str:
+    return "day" if count == 1 else "days"
 
 
 def _signal(study: Study) -> str:
@@ -140,7 +169,8 @@ def _spill_over(study: Study) -> list[str]:
     if not study.spill_over or study.psf is None:
         return ["No correction for spill-over between organs was made."]
     return [
-        "Spill-over between organs was corrected with a regional geometric transfer matrix (Rousset et al. 1998) for a "
+        "Spill-over between organs was corrected with a regional geometric transfer matrix (Rousset et al., J Nucl Med "
+        f"1998;39:904-911; the rest of the body one region more) for a "
         f"{point_spread_in_words(study.psf)}."
     ]
 
@@ -162,6 +192,11 @@ def _other_modalities(study: Study, measurements: Sequence[Measurement]) -> list
             "19F-MRI was read against a capillary of "
             f"{study.fluorine.capillary_mmol_per_l:g} mmol/L 19F at {study.fluorine.spins_per_cell:.3g} nuclei per "
             "cell; every voxel was corrected for the Rician bias of magnitudes."
+        )
+    if found & set(EX_VIVO):
+        ways = listed([name for name in EX_VIVO if name in found])
+        said.append(
+            f"Organs taken out were measured by {ways} and stand beside the images; they are not imaged signal."
         )
     if "BLI" in found:
         said.append("Bioluminescence is total flux over 4 pi, given relative to the first image and not as cells.")
@@ -186,7 +221,10 @@ def _alignment(alignments: Sequence[AlignmentRow]) -> list[str]:
         count = f"{len(rows)} alignment" + ("" if len(rows) == 1 else "s")
         doubtful = sum(row.verdict != "good" for row in rows)
         doubt = f", {doubtful} of them doubtful" if doubtful else ""
-        said.append(f"{moving} was aligned to {fixed} by {methods} ({count}, expected target error {expected}{doubt}).")
+        told = f"{count}, expected target error {expected}{doubt}"
+        said.append(f"{moving[:1].upper()}{moving[1:]} was aligned to {fixed} by {methods} ({told}).")
+    if any(row.method == "fiducials" for row in alignments):
+        said.append("The expected error at a target follows Fitzpatrick and West (doi:10.1109/42.952729).")
     return said
 
 
@@ -196,29 +234,3 @@ def _way(row: AlignmentRow) -> str:
 
 def _span(low: float, high: float) -> str:
     return f"{low:.2f}" if f"{low:.2f}" == f"{high:.2f}" else f"{low:.2f} to {high:.2f}"
-
-
-def _retention(study: Study) -> str:
-    against = {"injected": "the injected signal", "first": "the first scan after injection"}
-    named = against.get(study.reference, f"the scan of day {study.reference}")
-    return f"Retention was computed in signal, organ by organ, against {named}."
-
-
-_GROUPS = {
-    MIXED: "A group's half-life is that of a line through the logarithms, intercept and slope varying between "
-    "animals (restricted maximum likelihood, Kenward-Roger intervals).",
-    MEAN_OF_ANIMALS: "A group's half-life is the geometric mean of its animals', with a t interval on their "
-    "logarithms.",
-}
-
-
-def _decay(decay: Sequence[DecayRow]) -> list[str]:
-    models: Any = dict.fromkeys(row.model for row in decay if row.subject and row.model)
-    if not models:
-        return []
-    ways = {row.model for row in decay if not row.subject and row.half_life_days is not None}
-    return [
-        f"Decay was fitted with the {' or '.join(models)} model, the simplest within 2 of the lowest AICc, points "
-        "below detection as left-censored; half-lives have 95 % profile-likelihood intervals.",
-        *(words for way, words in _GROUPS.items() if way in ways),
-    ]

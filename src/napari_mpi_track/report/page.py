@@ -170,7 +170,7 @@ def _sections(study: Study, results: StudyResults, images: Mapping[str, str]) ->
         ],
         "flags": flags_that_occur((*results.measurements, *results.retention, *decay)),
         "radiotracers": radiotracer_rows(study),
-        "methods": methods_paragraph(study, calibration, results.measurements, results.alignments, results.decay),
+        "methods": methods_paragraph(study, results),
     }
 
 
