@@ -23,10 +23,12 @@ def deidentify(
 ) -> int:
     """Take identity out of DICOM files (PS3.15 basic profile) and tables: codes for subjects, moved dates.
 
-    Only what images are read by stays; files of other kinds are left out. Pixels are not looked at.
+    Only what images are read by stays; files of other kinds are left out. Pixels are not looked at. Of the results of
+    `mpi-track run` the derived tables are written, and participants.csv: retention and rate of decay per participant.
 
     Example: mpi-track deidentify scans/ shared/ --key kept_apart.json
     """
+    from napari_mpi_track.report.shared_tables import is_results
     from napari_mpi_track.writers.deidentified_tables import (
         deidentified_table,
         hidden_in,
@@ -38,6 +40,8 @@ def deidentify(
     from napari_mpi_track.writers.whole import whole_file
 
     files = _files(source, out, key)
+    if is_results(source):
+        return _share_results(source, out, key, overwrite)
     is_renamed = source.is_file() and out.suffix.lower() in (".csv", ".tsv", ".dcm")
     identities = Identities() if key is None else Identities.load(key)
     tables = {file: read_text_table(file) for file in files if file.suffix.lower() in (".csv", ".tsv")}
@@ -87,6 +91,23 @@ def deidentify(
         raise MpiTrackError("nothing could be de-identified", file=source, remedy="give DICOM files or CSV tables")
     typer.echo(f"{written} file(s) of {len(identities.codes)} subject(s) in {out}, {len(left) + len(others)} left out")
     return 3 if left or others else 0
+
+
+def _share_results(source: Path, out: Path, key: Path | None, overwrite: bool) -> int:
+    """Write the derived tables of a run without identity; its report, figures and transforms are left out."""
+    from napari_mpi_track.report.shared_tables import shared_tables
+    from napari_mpi_track.writers.identities import Identities
+    from napari_mpi_track.writers.whole import whole_file
+
+    identities = Identities() if key is None else Identities.load(key)
+    shared = shared_tables(source, identities)
+    for name, text in shared.items():
+        with whole_file(out / name, overwrite) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    if key is not None:
+        identities.save(key)
+    typer.echo(f"{len(shared)} tables of {len(identities.codes)} participant(s) in {out}; report and figures left out")
+    return 0
 
 
 def _files(source: Path, out: Path, key: Path | None) -> list[Path]:
