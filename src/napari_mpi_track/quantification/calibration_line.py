@@ -303,7 +303,7 @@ def with_limits(calibration: Calibration) -> Calibration:
     )
 
 
-def _decision_limit(calibration: Calibration, replicates: int) -> float:
+def _decision_limit(calibration: Calibration, replicates: float) -> float:
     from scipy.special import stdtrit
 
     model = calibration.variance_model
