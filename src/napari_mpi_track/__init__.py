@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari_mpi_track.longitudinal.single_scan import quantify_scan
     from napari_mpi_track.longitudinal.study import Study
     from napari_mpi_track.longitudinal.study_file import load_study
+    from napari_mpi_track.longitudinal.study_writing import save_study
     from napari_mpi_track.quantification.calibration import Calibration, fit_calibration
     from napari_mpi_track.quantification.cell_number import count_cells
     from napari_mpi_track.quantification.estimate import Estimate
@@ -65,6 +66,7 @@ _HOME = {
     "count_cells": "quantification.cell_number",
     "Study": "longitudinal.study",
     "load_study": "longitudinal.study_file",
+    "save_study": "longitudinal.study_writing",
     "analyse_study": "longitudinal.analysis",
     "quantify_scan": "longitudinal.single_scan",
     "fit_retention": "longitudinal.decay:fit_decay",
@@ -100,6 +102,7 @@ __all__ = [
     "read_scans",
     "resample",
     "run_study",
+    "save_study",
     "segment",
     "simulate_study",
     "write_volume",
