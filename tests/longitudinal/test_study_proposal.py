@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path, PurePath
 
+import nibabel
 import numpy as np
 import pytest
 from simulated_dicom import write_series
@@ -94,6 +95,20 @@ def test_a_scan_that_cannot_be_read_is_told_of_and_what_is_no_scan_is_not(tmp_pa
     assert "could not tell: what m01/day07_mpi.nii.gz is" in text
     assert "Thumbs" not in text
     assert "photo" not in text
+
+
+def test_frames_over_time_are_proposed_as_a_dynamic_scan(tmp_path):
+    (tmp_path / "m01" / "day0").mkdir(parents=True)
+    image = nibabel.Nifti1Image(np.zeros((6, 5, 4, 8), np.float32), np.diag([1.0, 1.0, 1.0, 1.0]))
+    image.header.set_xyzt_units("mm", "sec")
+    image.header.set_zooms((1.0, 1.0, 1.0, 2.0))
+    nibabel.save(image, tmp_path / "m01" / "day0" / "mpi_bolus.nii")
+    nibabel.save(nibabel.Nifti1Image(np.zeros((6, 5, 4), np.float32), np.eye(4)), tmp_path / "m01" / "day0" / "mpi.nii")
+    text = propose_study(tmp_path)
+    (tmp_path / "study.yaml").write_text(text, encoding="utf-8")
+    [timepoint] = load_study(tmp_path / "study.yaml").subjects[0].timepoints
+    assert (timepoint.mpi.path.name, timepoint.dynamic.path.name) == ("mpi.nii", "mpi_bolus.nii")
+    assert "# 8 frames" in text
 
 
 def test_folders_of_series_are_nobodys_names(tmp_path):

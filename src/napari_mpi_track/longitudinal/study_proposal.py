@@ -234,7 +234,7 @@ def _is_drawn_on(organs: FoundFile, scan: FoundFile) -> bool:
 def _timepoint(day: float, files: Sequence[FoundFile]) -> tuple[ProposedDay | None, list[str]]:
     """Return one timepoint, or ``None`` with the reason where it holds nothing to measure."""
     chosen = _Choice(files)
-    if chosen.mpi is None and chosen.nuclear is None and chosen.light is None:
+    if not any((chosen.mpi, chosen.dynamic, chosen.nuclear, chosen.light)):
         return None, [f"what to measure on day {day:g}: {', '.join(f.path.as_posix() for f in files)}"]
     is_baseline = any(file.is_baseline for file in files) or day < 0
     keys = [Key("day", scalar(day))]
@@ -249,6 +249,8 @@ def _timepoint(day: float, files: Sequence[FoundFile]) -> tuple[ProposedDay | No
     if chosen.nuclear is not None:
         name = "spect" if chosen.nuclear.modality is Modality.SPECT else "pet"
         keys.append(Key(name, _scan(chosen.nuclear)))
+    if chosen.dynamic is not None:
+        keys.append(Key("dynamic", _scan(replace(chosen.dynamic, series=None)), f"{chosen.dynamic.frames} frames"))
     if chosen.light is not None:
         keys.append(Key("bli", _scan(chosen.light)))
     points = {
@@ -266,14 +268,19 @@ class _Choice:
 
     def __init__(self, files: Sequence[FoundFile]) -> None:
         self.files = files
-        self.mpi = self._first(Modality.MPI)
+        self.dynamic = next((f for f in files if f.use is None and f.modality is Modality.MPI and f.frames > 1), None)
+        self.mpi = next((f for f in files if f.use is None and f.modality is Modality.MPI and f.frames == 1), None)
         self.nuclear = self._first(Modality.PET, Modality.SPECT)
         self.light = self._first(Modality.BLI)
         self.organs = next((file for file in files if file.use is FileUse.ORGANS), None)
         drawn_on = [f for f in files if self.organs is not None and _is_drawn_on(self.organs, f)]
         # Without organs that tell, CT goes before MR: markers and bone stand out in it.
         self.anatomy = drawn_on[0] if drawn_on else self._first(Modality.CT) or self._first(Modality.MR)
-        times = [f.acquired_at for f in (self.mpi, self.nuclear, self.anatomy) if f is not None and f.acquired_at]
+        times = [
+            f.acquired_at
+            for f in (self.mpi, self.dynamic, self.nuclear, self.anatomy)
+            if f is not None and f.acquired_at
+        ]
         self.time = times[0] if times else None
 
     def _first(self, *modalities: Modality) -> FoundFile | None:
@@ -285,7 +292,7 @@ class _Choice:
 
     def unknown(self) -> list[str]:
         """Return what could not be told of this day."""
-        used = {id(f) for f in (self.mpi, self.nuclear, self.light, self.organs, self.anatomy)}
+        used = {id(f) for f in (self.mpi, self.dynamic, self.nuclear, self.light, self.organs, self.anatomy)}
         used |= {id(f) for f in (self.points(Modality.MPI), self.points(*_ANATOMY))}
         said = []
         for file in self.files:
@@ -294,7 +301,7 @@ class _Choice:
                 said.append(f"how {place} was made (MPI, CT, MR, PET ...)")
             elif id(file) not in used:
                 said.append(f"what {_kind(file)} {place} is for: another one is taken")
-            elif file.frames > 1:
+            elif file.frames > 1 and file is not self.dynamic:
                 said.append(f"which of the {file.frames} frames of {place} is meant: series {file.series} is taken")
         if self.nuclear is not None:
             name = self.nuclear.modality
