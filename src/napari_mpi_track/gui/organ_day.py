@@ -14,7 +14,7 @@ from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.conditions import overridden_differences, study_calibration
-from napari_mpi_track.longitudinal.day_organs import carried_onto, read_day_organs
+from napari_mpi_track.longitudinal.day_organs import carried_back, carried_onto, read_day_organs
 from napari_mpi_track.longitudinal.measured import MeasuredScan
 from napari_mpi_track.longitudinal.measurement import Measurement, ScanRows
 from napari_mpi_track.longitudinal.mpi_rows import measure_day, rows_of_day, with_override_flag
@@ -23,15 +23,14 @@ from napari_mpi_track.longitudinal.scene import Scene, frame_of, set_scene
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.quantification.calibration import Calibration
 from napari_mpi_track.readers.organs import read_organs
-from napari_mpi_track.registration.alignment import Alignment
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OrganScene:
     """A day whose scans are read and aligned, ready to be measured with any organs.
 
-    ``scene`` holds the organs before anything was painted over them; ``carried`` those of another day on this day's
-    anatomy, with the alignment that is left of their way: its error.
+    ``scene`` holds the organs before anything was painted over them; ``carried`` are those of another day on this
+    day's anatomy, as they are painted on.
     """
 
     study: Study
@@ -39,7 +38,7 @@ class OrganScene:
     timepoint: Timepoint
     scene: Scene
     calibration: Calibration | None
-    carried: tuple[OrganLabels, Alignment] | None = None
+    carried: OrganLabels | None = None
 
     @property
     def key(self) -> OrganDay:
@@ -117,7 +116,8 @@ def organ_scene(study: Study, subject: Subject, timepoint: Timepoint, progress: 
     scene = with_neighbours(study, subject, timepoint, scene, should_stop=progress.should_stop)
     carried = None
     if scene.organs is not None and scene.anatomy_from_organs is not None and scene.anatomy is not None:
-        carried = carried_onto(scene.organs, scene.anatomy_from_organs, scene.anatomy.grid)
+        way = scene.anatomy_from_organs.moving_from_fixed
+        carried = carried_onto(scene.organs, way, scene.anatomy.grid)
     return OrganScene(study, subject, timepoint, scene, calibration, carried)
 
 
@@ -140,7 +140,7 @@ def draft_of_scene(day: OrganScene) -> OrganDraft:
         return _corrected(scene.organs, "this day's" if file is None else file.name, day.timepoint)
     source = day.subject.day_with_organs(day.timepoint.day)
     origin = "carried from another day" if source is None else f"carried from day {source.day:g}"
-    return _corrected(day.carried[0], origin, day.timepoint)
+    return _corrected(day.carried, origin, day.timepoint)
 
 
 def _corrected(organs: OrganLabels, origin: str, timepoint: Timepoint) -> OrganDraft:
@@ -159,8 +159,7 @@ def measured_organs(day: OrganScene, draft: OrganDraft) -> MeasuredOrgans:
     MeasurementError
         If there is no MPI that day, or the organs cannot be told apart.
     """
-    is_carried_as_it_is = draft.is_of_study and draft.is_untouched and not draft.approved
-    scene = day.scene if is_carried_as_it_is else with_organs(day, draft)
+    scene = day.scene if draft.is_of_study and draft.is_untouched else with_organs(day, draft)
     if scene.mpi is None:
         raise MeasurementError(
             f"there is no MPI of {day.subject.id} on day {day.timepoint.day:g} to measure",
@@ -174,11 +173,14 @@ def measured_organs(day: OrganScene, draft: OrganDraft) -> MeasuredOrgans:
 
 
 def with_organs(day: OrganScene, draft: OrganDraft) -> Scene:
-    """Return a day's scene with the organs of a draft; carried ones keep the error of the way they came by."""
+    """Return a day's scene with the organs of a draft; carried ones are measured from where they were drawn."""
     scene, on, organs = day.scene, day.drawn_on, drawn(draft)
+    by = scene.anatomy_from_organs
+    if draft.is_of_study and day.carried is not None and scene.organs is not None and by is not None:
+        organs = carried_back(scene.organs, by.moving_from_fixed, day.carried, organs)
+        return replace(scene, organs=organs if organs.names else None)
     frame = organs.grid.frame if on is None else on.grid.frame
-    left = None if day.carried is None or not draft.is_of_study else day.carried[1]
-    return replace(scene, organs=organs.in_frame(frame) if organs.names else None, anatomy_from_organs=left)
+    return replace(scene, organs=organs.in_frame(frame) if organs.names else None, anatomy_from_organs=None)
 
 
 def signal_in(

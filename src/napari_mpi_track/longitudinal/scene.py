@@ -12,7 +12,13 @@ from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.volume import Modality, Volume
-from napari_mpi_track.longitudinal.day_organs import approvals_told, carried_onto, read_day_organs, with_edits
+from napari_mpi_track.longitudinal.day_organs import (
+    approvals_told,
+    carried_back,
+    carried_onto,
+    read_day_organs,
+    with_edits,
+)
 from napari_mpi_track.longitudinal.measurement import AlignmentRow
 from napari_mpi_track.longitudinal.scan_parts import Neighbour
 from napari_mpi_track.longitudinal.study import ScanFile, Study, Subject, Timepoint
@@ -241,9 +247,10 @@ class _SceneSetter:
         )
         self._record(alignment, "anatomy", f"anatomy of day {drawn.day:g}", (drawn_anatomy, anatomy))
         if self.timepoint.organ_edits is not None or self.timepoint.approved:
-            organs, alignment = carried_onto(organs, alignment, anatomy.grid)
-            organs = with_edits(organs, self.timepoint.organ_edits)
-            self._tell_approvals(organs)
+            carried = carried_onto(organs, alignment.moving_from_fixed, anatomy.grid)
+            corrected = with_edits(carried, self.timepoint.organ_edits)
+            self._tell_approvals(corrected)
+            organs = carried_back(organs, alignment.moving_from_fixed, carried, corrected)
         return organs, alignment
 
     def _read_organs(self, drawn: Timepoint) -> OrganLabels:
