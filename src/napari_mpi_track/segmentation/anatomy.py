@@ -24,7 +24,7 @@ _BED_OF_LINE, _LEAST_LINE = 0.7, 0.3
 _MOST_LIMB, _MOST_DENSE = 0.1, 0.5
 # The windpipe is thinner than this part of a lung's radius, and gas in the gut smaller than this part of a lung.
 _OPENED_OF_LUNG = 0.15
-_LEAST_LUNG, _MOST_GAS = 0.2, 0.5
+_LEAST_LUNG = 0.2
 # Lungs are some 3 % of a mouse and 5 % of a person; less than this is gut gas, or lungs that were not told from air.
 _LEAST_OF_BODY = 0.004
 _SHADING_ROUNDS = 3
@@ -244,9 +244,8 @@ def _lungs(coarse: Blocks, body: Mask) -> Mask:
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     mean = ndimage.mean(coarse.grey, pieces, np.arange(count + 1))
-    gas = ndimage.mean(coarse.gas(), pieces, np.arange(count + 1))
     first = int(np.argmax(sizes))
-    kept = (sizes > _LEAST_LUNG * sizes[first]) & (gas < _MOST_GAS) & (np.abs(mean - mean[first]) < 150)
+    kept = (sizes > _LEAST_LUNG * sizes[first]) & (mean > coarse.gas_below_hu()) & (np.abs(mean - mean[first]) < 150)
     kept[0] = False
     return np.asarray(grown(kept[pieces], 2 * radius, coarse.spacing) & thin)
 

@@ -26,6 +26,8 @@ _PADDING_BELOW_HU, _AIR_HU, _SURELY_GAS_HU, _GAS_ABOVE_AIR_HU = -1100.0, -1000.0
 _LEAST_AIR = 0.005
 _EDGE_BLOCKS = 2
 _LEAST_ENCLOSED = 0.6
+# Less than this of what is solid is no lung; a windpipe is thinner than this part of the widest cavity's radius.
+_LEAST_LUNG_OF_SOLID, _OPENED_OF_CAVITY = 0.004, 0.3
 
 Mask = NDArray[np.bool_]
 
@@ -55,9 +57,11 @@ class Blocks:
     def gas(self) -> Mask:
         """Return where a CT in Hounsfield units shows only gas: hardly denser than its own air, neighbours averaged."""
         smooth = ndimage.uniform_filter(self.grey, 3)
-        thin = smooth[(smooth > _PADDING_BELOW_HU) & (smooth < _SURELY_GAS_HU)]
-        air = float(np.percentile(thin, 10)) if thin.size > _LEAST_AIR * self.grey.size else _AIR_HU
-        return np.asarray(smooth < min(air, _AIR_HU) + _GAS_ABOVE_AIR_HU)
+        return np.asarray(smooth < _gas_below_hu(smooth))
+
+    def gas_below_hu(self) -> float:
+        """Return the density up to which what a CT in Hounsfield units shows is gas, beside the scan's own air."""
+        return _gas_below_hu(ndimage.uniform_filter(self.grey, 3))
 
     def tissue(self) -> Mask:
         """Return what is no air: above the threshold, and lungs within it; ``MeasurementError`` if there is none."""
@@ -71,6 +75,12 @@ class Blocks:
     def on_all_voxels(self, values: NDArray[np.float32], threshold: float) -> Mask:
         """Return where ``values`` of blocks, drawn linearly between their middles, are above ``threshold``."""
         return np.asarray(between_blocks(values, self.steps, self.volume.grid.shape) > threshold)
+
+
+def _gas_below_hu(smooth: NDArray[np.float32]) -> float:
+    thin = smooth[(smooth > _PADDING_BELOW_HU) & (smooth < _SURELY_GAS_HU)]
+    air = float(np.percentile(thin, 10)) if thin.size > _LEAST_AIR * smooth.size else _AIR_HU
+    return min(air, _AIR_HU) + _GAS_ABOVE_AIR_HU
 
 
 def filled(mask: Mask) -> Mask:
@@ -133,8 +143,6 @@ def _enclosed_lung(blocks: Blocks, solid: Mask) -> Mask:
     thin = ~solid & ~gas & ~outside
     thin = np.asarray(ndimage.binary_opening(thin))
     pieces, count = ndimage.label(thin)
-    if not count:
-        return thin
     around = ndimage.grey_dilation(pieces, size=(3, 3, 3))
     around[thin] = 0
     rim = around > 0
@@ -143,4 +151,31 @@ def _enclosed_lung(blocks: Blocks, solid: Mask) -> Mask:
     openings = np.bincount(around[rim & outside], minlength=count + 1)
     enclosed = walls > _LEAST_ENCLOSED * np.maximum(walls + openings, 1)
     enclosed[0] = False
-    return np.asarray(enclosed[pieces])
+    found = np.asarray(enclosed[pieces])
+    if np.count_nonzero(found) > _LEAST_LUNG_OF_SOLID * np.count_nonzero(solid):
+        return found
+    return found | _cavities_of_lung(blocks, solid)
+
+
+def _cavities_of_lung(blocks: Blocks, solid: Mask) -> Mask:
+    """Return the cavities that are lungs as a whole, though much of them is as thin as air: breathed in, or ill.
+
+    Their voxels cannot be told from air one by one, the mean of a cavity can. A windpipe is closed by opening.
+    """
+    padded = np.pad(~solid, 1, mode="edge")
+    depth = ndimage.distance_transform_edt(padded, blocks.spacing)[1:-1, 1:-1, 1:-1]
+    radius = _OPENED_OF_CAVITY * float(depth.max())
+    pieces, count = ndimage.label(depth > radius)
+    index = np.arange(count + 1)
+    mean = ndimage.mean(blocks.grey, pieces, index)
+    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
+    cut = np.zeros(count + 1)
+    for axis in range(3):
+        for end in (0, -1):
+            cut += np.bincount(np.take(pieces, end, axis).ravel(), minlength=count + 1)
+    # What the scan cuts is a small part of the surface of a lung, and most of that of the air outside.
+    surface = np.bincount(pieces[(pieces > 0) & ~ndimage.binary_erosion(pieces > 0)], minlength=count + 1)
+    kept = (mean > blocks.gas_below_hu()) & (cut < (1 - _LEAST_ENCLOSED) * np.maximum(surface, 1))
+    kept &= sizes > _LEAST_LUNG_OF_SOLID * np.count_nonzero(solid)
+    kept[0] = False
+    return np.asarray(grown(kept[pieces], 1.5 * radius, blocks.spacing) & ~solid)
