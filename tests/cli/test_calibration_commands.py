@@ -176,6 +176,40 @@ def test_quantify_refuses_a_curve_of_projections_and_flags_an_overridden_one(sca
     assert "need a calibration" in refused([*scan, "--out", out, "--overwrite", "--override", "tracer"], capsys)
 
 
+def test_quantify_tells_signals_in_their_unit_with_their_sd_and_errors_term_by_term(scan, tmp_path, capsys):
+    out, budget = tmp_path / "table.csv", tmp_path / "budget.csv"
+    lit = np.random.default_rng(2).normal(0, 1, (16, 14, 12)).astype(np.float32)
+    lit[4:8, 4:8, 4:8] += np.linspace(3, 30, 64).reshape(4, 4, 4)
+    nibabel.save(nibabel.Nifti1Image(lit, np.eye(4)), tmp_path / "mpi.nii.gz")
+    text = run([*scan, "--unit", "mT", "--compare", "--out", out, "--budget", budget], capsys).out
+    head, _, organ, *_ = text.splitlines()
+    assert head.split("  ")[0] == "organ"
+    assert "signal (mT mm³)" in head
+    assert organ.split()[0] == "1"
+    with budget.open(newline="") as stream:
+        terms = {row["term"]: float(row["sd"]) for row in csv.DictReader(stream) if row["organ"] == "1"}
+    # Of a slope from 3 to 30 (total about 1056) half of the maximum keeps three quarters, 5 SD nearly all.
+    assert 50 < terms["rule"] < 500
+    with out.open(newline="") as stream:
+        sd = next(float(row["signal_total_sd"]) for row in csv.DictReader(stream))
+    assert terms["noise"] == pytest.approx(sd, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--psf-fwhm-mm", "2"], "the blur is given and not undone"),
+        (["--background", "inf"], "the background is a number in the scan's unit"),
+        (["--background", "kidney"], "neither a number nor an organ"),
+        (["--merge", "1"], "one organ alone (1) cannot be merged"),
+    ],
+)
+def test_quantify_refuses_what_would_do_nothing_or_harm(scan, tmp_path, capsys, words, said):
+    out = tmp_path / "table.csv"
+    assert said in refused([*scan, *words, "--out", out], capsys)
+    assert not out.exists()
+
+
 def test_the_interparticle_model_is_said_and_drawn_from_the_users_table(tmp_path, capsys):
     header = "iron_ng,volume_ul,maximum,total,fwhm_mm"
     undiluted, diluted = tmp_path / "undiluted.csv", tmp_path / "diluted.csv"

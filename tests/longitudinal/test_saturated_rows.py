@@ -22,5 +22,5 @@ def test_only_the_saturated_organ_and_the_total_are_flagged():
         (Saturation(1000.0, 200.0), {"liver": True, "spleen": False, "outside": False, "total": True}),
         (Saturation(1000.0), dict.fromkeys(("liver", "spleen", "outside", "total"), False)),
     ):
-        rows, _ = quantify_scan(curve.linearise(scan), organs)
+        rows = quantify_scan(curve.linearise(scan), organs).measurements
         assert {row.organ: "saturated" in row.flag.split(";") for row in rows} == expected

@@ -54,6 +54,9 @@ def quantify(
     volume: Annotated[Path, typer.Argument(help="A scan on the grid it was acquired on.", show_default=False)],
     organs: Annotated[Path, typer.Option("--organs", help="Labels.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="Table to write, CSV.", show_default=False)],
+    budget: Annotated[
+        Path | None, typer.Option("--budget", help="Also write every organ's error, term by term, CSV.")
+    ] = None,
     names: Annotated[Path | None, typer.Option("--names", help="organs.csv: label,name.")] = None,
     transform: Annotated[
         Path | None, typer.Option("--transform", help="T.tfm (fixed = the organs' scan, moving = VOLUME).")
@@ -66,12 +69,16 @@ def quantify(
             help="A number; robust (the scan's mode); an organ whose mean it is; or shell (round each organ).",
         ),
     ] = "0",
-    psf_shape: Annotated[PsfShape, typer.Option("--psf-shape")] = PsfShape.GAUSSIAN,
+    psf_shape: Annotated[
+        PsfShape, typer.Option("--psf-shape", help="Of the blur that --psf-fwhm-mm gives.")
+    ] = PsfShape.GAUSSIAN,
     psf_fwhm_mm: Annotated[
         str | None, typer.Option("--psf-fwhm-mm", help="X, or PLANE,ROW,COLUMN: width of the blur.")
     ] = None,
     psf: Annotated[Path | None, typer.Option("--psf", help="PSF.json: the blur as measure-psf measured it.")] = None,
-    spill_over: Annotated[bool, typer.Option("--spill-over", help="Undo the blur between organs.")] = False,
+    spill_over: Annotated[
+        bool, typer.Option("--spill-over", help="Undo the blur between organs; needs --psf or --psf-fwhm-mm.")
+    ] = False,
     repeatability: Annotated[
         float | None,
         typer.Option(
@@ -88,6 +95,12 @@ def quantify(
         list[str] | None,
         typer.Option("--margin", help="ORGAN: an isolated deposit, measured with a margin; as often as needed."),
     ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Try every rule for signal in each organ; their spread is an error of its total."
+        ),
+    ] = False,
     projection: Projection = False,
     saturation: SaturationOption = None,
     condition: Conditions = None,
@@ -105,23 +118,28 @@ def quantify(
     Example: mpi-track quantify mpi.nii.gz --organs organs.nii.gz --transform ct_to_mpi.tfm --calibration promag.json
     --psf-fwhm-mm 2.5 --spill-over --out organs.csv
     """
-    from napari_mpi_track.longitudinal.measurement import Measurement
+    from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement
     from napari_mpi_track.longitudinal.single_scan import quantify_scan
     from napari_mpi_track.quantification.calibration import load_calibration
     from napari_mpi_track.readers.organs import read_organ_names, read_organs
-    from napari_mpi_track.report.tables import organ_table, table_text
-    from napari_mpi_track.writers.whole import require_absent, whole_file
+    from napari_mpi_track.report.tables import scan_table, table_text
+    from napari_mpi_track.report.units import units_of
+    from napari_mpi_track.writers.whole import require_absent
 
-    require_absent(out, overwrite)
+    for table in (out, budget):
+        if table is not None:
+            require_absent(table, overwrite)
     if calibration is None and (condition or override):
         raise MpiTrackError("--condition and --override need a calibration", remedy="give --calibration")
     blur = stated_blur(psf, psf_shape, psf_fwhm_mm)
     if spill_over and blur is None:
         raise MpiTrackError("--spill-over needs the width of the blur", remedy="give --psf, or --psf-fwhm-mm above 0")
+    if blur is not None and not spill_over:
+        raise MpiTrackError("the blur is given and not undone", remedy="add --spill-over, or leave the blur out")
     scan = read_one(volume, series, modality, unit, spacing_mm, saturation, is_projection=projection)
     labels = read_organs(organs, None if names is None else read_organ_names(names).names)
     line = None if calibration is None else load_calibration(calibration)
-    rows, warnings = quantify_scan(
+    found = quantify_scan(
         scan,
         labels,
         None if transform is None else way_of(transform, labels, scan),
@@ -133,12 +151,21 @@ def quantify(
         conditions={**stated(condition), **({} if saturation is None else {"saturation": saturation.name})},
         override=override or (),
         repeatability=repeatability,
+        with_rules=compare,
     )
-    for warning in (*labels.warnings, *warnings):
+    for warning in (*labels.warnings, *found.warnings):
         note(warning)
-    typer.echo(organ_table(rows, line))
-    # A single scan has no subject, group, day or modality to tell: the table starts with the organ.
-    lines = list(csv.reader(table_text(rows, Measurement).splitlines()))
+    typer.echo(scan_table(found.measurements, units_of(scan).total, line))
+    _write_from_organ(table_text(found.measurements, Measurement), out, overwrite)
+    if budget is not None:
+        _write_from_organ(table_text(found.budget, BudgetRow), budget, overwrite)
+
+
+def _write_from_organ(text: str, out: Path, overwrite: bool) -> None:
+    """Write a table from its column of organs on: a single scan has no subject, group, day or modality to tell."""
+    from napari_mpi_track.writers.whole import whole_file
+
+    lines = list(csv.reader(text.splitlines()))
     start = lines[0].index("organ")
     with whole_file(out, overwrite) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream, lineterminator="\n").writerows(line[start:] for line in lines)

@@ -13,7 +13,7 @@ from napari_mpi_track.longitudinal.conditions import scan_facts
 from napari_mpi_track.longitudinal.day_organs import require_an_organ
 from napari_mpi_track.longitudinal.dynamic import DynamicScan, measure_dynamic
 from napari_mpi_track.longitudinal.measured import measure_scan
-from napari_mpi_track.longitudinal.measurement import DynamicRow, Measurement
+from napari_mpi_track.longitudinal.measurement import DynamicRow, Measurement, ScanRows
 from napari_mpi_track.longitudinal.mpi_rows import rows_of_scan, with_override_flag
 from napari_mpi_track.longitudinal.scan_parts import ScanParts, parts_of_scan
 from napari_mpi_track.quantification.backgrounds import PRE_INJECTION
@@ -41,8 +41,9 @@ def quantify_scan(
     conditions: Mapping[str, Any] | None = None,
     override: Collection[str] = (),
     repeatability: float | None = None,
-) -> tuple[list[Measurement], list[str]]:
-    """Return the rows of one scan (subject, group, day and modality left empty), and what there is to warn of.
+    with_rules: bool = False,
+) -> ScanRows:
+    """Return one scan's rows and their errors (subject, group, day and modality left empty), and what to warn of.
 
     Parameters
     ----------
@@ -67,6 +68,8 @@ def quantify_scan(
         Facts in which the calibration may differ; the rows are flagged and a warning names them.
     repeatability
         Relative SD of one thing's signal scanned again; without it a scan scatters as calibration samples do.
+    with_rules
+        Whether every rule for finding signal is tried within each organ, and how far they lie apart counts as an error.
 
     Raises
     ------
@@ -107,11 +110,13 @@ def quantify_scan(
         background=_number_or_name(background),
         merge=merge,
         with_margin=with_margin,
+        with_rules=with_rules,
     )
     warnings += measured.doubts()
     metric = "total" if calibration is None or calibration.metric is None else calibration.metric
-    rows, _ = rows_of_scan(Measurement("", "", 0.0, "", ""), measured, calibration, metric, repeatability=repeatability)
-    return (with_override_flag(rows) if overridden else rows), warnings
+    named = Measurement("", "", 0.0, "", "")
+    rows, budget = rows_of_scan(named, measured, calibration, metric, repeatability=repeatability)
+    return ScanRows(tuple(with_override_flag(rows) if overridden else rows), tuple(budget), tuple(warnings))
 
 
 def organs_in_scan(scan: Volume, organs: OrganLabels, scan_from_organs: Alignment | None = None) -> ScanParts:
@@ -178,6 +183,12 @@ def _placed(scan: Volume, organs: OrganLabels, scan_from_organs: Alignment | Non
 
 
 def _require_organs(organs: OrganLabels, merge: Sequence[Sequence[str]], with_margin: Collection[str]) -> None:
+    for group in merge:
+        if len(group) < 2:
+            raise MeasurementError(
+                f"one organ alone ({', '.join(group)}) cannot be merged",
+                remedy="name two organs or more: --merge A,B (merge: [[A, B]] in Python)",
+            )
     there = {*organs.names.values(), *(merged_name(group) for group in merge)}
     for name in (*(name for group in merge for name in group), *with_margin):
         if name not in there:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +48,13 @@ def scan_background(scan: Volume, occupancy: Occupancy, noise: Noise, background
     Raises
     ------
     MeasurementError
-        If it names no organ of this scan.
+        If it names no organ of this scan, or is no finite number.
     """
     if not isinstance(background, str):
+        if not isfinite(background):
+            raise MeasurementError(
+                f"the background is a number in the scan's unit, got {background:g}", remedy=f"give one, or {ROBUST}"
+            )
         return Background(float(background))
     if background == ROBUST:
         return robust_background(scan)

@@ -25,6 +25,8 @@ FLAG_WORDS = {
     "saturated": "the receiver was saturated beyond its measured range",
     "doubtful_alignment": "the alignment is doubtful",
     "outside_field_of_view": "part of the organ lies outside the field of view",
+    "margin_refused": "another lit organ lies within the margin: no signal of its own that day",
+    "inseparable": "the blur makes it one with another organ: measured as one that day",
     "spill_over_dominated": "most of the signal came from neighbouring organs",
     "not_uniform": "the organ is not lit uniformly; the spill-over correction assumes it is",
     "psf_mismatch": "the point spread does not explain the scan",
@@ -180,6 +182,34 @@ def organ_table(measurements: Sequence[Measurement], calibration: Calibration | 
     return _aligned(head, lines, right={"day", "uncorrected cells", "signal", "corrected signal"})
 
 
+def scan_table(measurements: Sequence[Measurement], unit: str, calibration: Calibration | None = None) -> str:
+    """Return the organs of one scan as text for a terminal: signals in ``unit`` (that of totals) with their SD.
+
+    Parameters
+    ----------
+    measurements
+        Rows of one scan.
+    unit
+        Of totals, as ``units_of(scan).total``.
+    calibration
+        With it cells (or iron) are told, and the uncorrected cells beside those corrected for spill-over.
+    """
+    rows = in_reading_order(measurements)
+    corrected = any(row.signal_total_corrected is not None for row in rows)
+    beside = any(uncorrected_in_words(row, calibration) for row in rows)
+    numbers = [f"signal ({unit})", "SD", *(["corrected signal"] if corrected else [])]
+    head = ["organ", *([] if calibration is None else ["cells (apparent, 95 % interval)"])]
+    head += [*(["uncorrected cells"] if beside else []), *numbers, "flags"]
+    lines = []
+    for row in rows:
+        line = [row.organ, *([] if calibration is None else [cells_in_words(row)])]
+        line += [uncorrected_in_words(row, calibration)] if beside else []
+        line += [number_in_words(row.signal_total), number_in_words(row.signal_total_sd)]
+        line += [number_in_words(row.signal_total_corrected)] if corrected else []
+        lines.append([*line, flags_in_words(row.flag)])
+    return "\n".join(_columns(head, lines, right={"uncorrected cells", *numbers})) + "\n"
+
+
 def flags_in_words(flag: str) -> str:
     """Return the flags of a row with spaces and commas, for reading."""
     return ", ".join(name.replace("_", " ") for name in flag.split(";") if name)
@@ -191,21 +221,25 @@ def number_in_words(value: float | None) -> str:
 
 
 def _aligned(head: list[str], lines: list[list[str]], right: set[str]) -> str:
-    widths = [max([len(name), *(len(line[i]) for line in lines)]) for i, name in enumerate(head)]
-
-    def row(cells: list[str]) -> str:
-        padded = (
-            text.rjust(width) if name in right else text.ljust(width)
-            for text, width, name in zip(cells, widths, head, strict=True)
-        )
-        return "  ".join(padded).rstrip()
-
-    text = [row(head), "  ".join("-" * width for width in widths)]
+    shown: list[list[str]] = []
     before: list[str] = []
     for line in lines:
         if before and before[0] != line[0]:
-            text.append("")
+            shown.append([""] * len(head))
         same_day = before[:2] == line[:2]
-        text.append(row(["" if same_day and i < 2 else cell for i, cell in enumerate(line)]))
+        shown.append(["" if same_day and i < 2 else cell for i, cell in enumerate(line)])
         before = line
-    return "\n".join(text) + "\n"
+    return "\n".join(_columns(head, shown, right)) + "\n"
+
+
+def _columns(head: list[str], lines: list[list[str]], right: set[str]) -> list[str]:
+    """Return a table's lines with its columns below each other, the names of those set to the right in ``right``."""
+    widths = [max([len(name), *(len(line[i]) for line in lines)]) for i, name in enumerate(head)]
+    padded = [
+        [
+            text.rjust(width) if name in right else text.ljust(width)
+            for text, width, name in zip(line, widths, head, strict=True)
+        ]
+        for line in [head, ["-" * width for width in widths], *lines]
+    ]
+    return ["  ".join(cells).rstrip() for cells in padded]
