@@ -102,7 +102,7 @@ def main() -> int:
         parts.grid.cells["m01", 7.0].click()
         wait()
         viewer.dims.order = (0, 2, 1, 3)
-        panel.shown.look_at_organ("liver")
+        panel.days.shown.look_at_organ("liver")
         viewer.reset_view()
         settle()
         hover(panel, "liver", 7.0)

@@ -90,7 +90,7 @@ def mouse(panel: TrackPanel, measured_mouse: tuple[Path, RunSummary], qtbot: QtB
     """The tiny study measured, day 0 clicked, all days in the picture."""
     opened(panel, measured_mouse)
     panel.contents.grid.cells["m01", 0.0].click()
-    qtbot.waitUntil(lambda: panel.shown.series is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: panel.days.shown.series is not None, timeout=30_000)
     return panel
 
 
@@ -313,15 +313,15 @@ def test_days_of_another_place_are_aligned_or_left_out_and_it_is_said(
 
     failed = replace(state.run, failures=(Failure("m01", 7.0, "a reason"),))
     panel.session.keep_run(failed)
-    panel.go_to_day("m01", 0)
-    qtbot.waitUntil(lambda: panel.shown.series is not None, timeout=30_000)
+    panel.days.go_to("m01", 0)
+    qtbot.waitUntil(lambda: panel.days.shown.series is not None, timeout=30_000)
     assert "Day 7 was not measured" in panel.contents.notes.text()
 
 
 def test_signals_without_images_have_curves_and_no_picture(arms: TrackPanel, qtbot: QtBot) -> None:
     arms.contents.grid.cells["a0", 5.0].click()
     qtbot.waitUntil(lambda: arms._working is None, timeout=30_000)
-    assert arms.shown.series is None
+    assert arms.days.shown.series is None
     assert "without images" in arms.contents.work.words.text()
     assert arms.view.has_figure
     assert not arms.contents.movie_button.isEnabled()

@@ -14,8 +14,8 @@ VIEWS = {
     "pet": "MPI beside PET",
 }
 MODELS = {
-    "": "as the study says",
-    "auto": "the simplest that fits (auto)",
+    "": "as in the study",
+    "auto": "auto: the simplest that fits",
     "exponential": "exponential",
     "plateau": "exponential to a plateau",
     "biexponential": "two exponentials",
@@ -23,7 +23,7 @@ MODELS = {
     "uptake": "uptake (rising)",
 }
 _MODELS_EXPLAINED = {
-    "": "",
+    "": "What the study file says, or the simplest within 2 of the lowest AICc.",
     "auto": "The simplest model within 2 of the lowest AICc, organ by organ.",
     "exponential": "One rate: A exp(-k t).",
     "plateau": "One rate, and a part that stays: A exp(-k t) + C.",
@@ -58,7 +58,7 @@ class TrackChoices:
     )
     reference: str = field(
         default="",
-        metadata=said_of_field("100 % is", "What retention is a part of.", {"": "as the study says"}),
+        metadata=said_of_field("100 % is", "What retention is a part of.", {"": "as in the study"}),
     )
 
 
@@ -81,14 +81,14 @@ class OfferedChoices(TrackChoices):
 def offered_choices(chosen: TrackChoices, study: Study, modalities: list[str], organs: list[str]) -> OfferedChoices:
     """Return the choices as they can be made in a study whose runs hold these modalities and organs."""
     days = sorted({t.day for s in study.subjects for t in s.timepoints if not t.is_baseline})
-    references = {"injected": "what was injected", "first": "the first scan", **{f"{d:g}": f"day {d:g}" for d in days}}
+    references = {"injected": "the injected", "first": "the first scan", **{f"{d:g}": f"day {d:g}" for d in days}}
     own = references.get(study.reference, f"day {study.reference}")
-    models = {**MODELS, "": f"as the study says: {MODELS[study.decay_model]}"}
+    models = {**MODELS, "": f"as in the study: {study.decay_model}"}
     offered = {
         "modality": {name: name for name in modalities or ["MPI"]},
         "organ": {ALL_ORGANS: "all organs", **{organ: organ for organ in organs}},
         "model": models,
-        "reference": {"": f"as the study says: {own}", **references},
+        "reference": {"": f"as in the study: {own}", **references},
     }
     values = {entry.name: getattr(chosen, entry.name) for entry in fields(TrackChoices)}
     # What another study had and this one has not falls back on what every study has.

@@ -31,7 +31,7 @@ _TURNS = 72
 _MARGIN_PX = 12
 _TALLEST_PX, _WIDEST_PX = 560, 640
 _BELOW_PX = 64
-_WHITE, _DIM = (235, 235, 235), 0.65
+_WHITE, _DIM, _COVERS = (235, 235, 235), 0.55, 4.0
 _BARS_MM = (1, 2, 5, 10, 20, 50, 100)
 
 Pixels = NDArray[np.uint8]
@@ -140,7 +140,9 @@ def _view(light: _Light, signal: Floats, axis: int) -> Pixels:
         # The mean shows all the body; the highest value would be bone alone.
         through = light.grey.mean(axis=axis) if stack.first.modality is Modality.MPI else light.grey.max(axis=axis)
         through = through / max(float(through.max()), 1e-6)
-        colours = np.minimum(colours + 255 * _DIM * through[..., None], 255)
+        # The faintest signal shines through the body, the rest covers it: added up, both would be white.
+        covers = np.clip(_COVERS * part, 0, 1)[..., None]
+        colours = colours * covers + np.minimum(colours + 255 * _DIM * through[..., None], 255) * (1 - covers)
     return np.asarray(colours[::-1].astype(np.uint8))
 
 
@@ -162,6 +164,8 @@ def _framed(views: list[Pixels], letters: tuple[str, ...], title: str, light: _L
         picture.paste(Image.fromarray(view).resize(size, Image.Resampling.BILINEAR), (left, 36))
         for letter, x in zip(sides, (left + 3, left + size[0] - 13), strict=False):
             draw.text((x, 36 + size[1] // 2), letter, fill=_WHITE)
+        draw.text((left + size[0] // 2, 38), "S", fill=_WHITE, anchor="ma")
+        draw.text((left + size[0] // 2, 34 + size[1]), "I", fill=_WHITE, anchor="md")
         left += size[0] + _MARGIN_PX
     _scales(draw, picture, light, scale)
     return picture
@@ -189,7 +193,12 @@ def _even(pixels: int) -> int:
 
 
 def _write_gif(frames: "list[Image]", seconds: float, path: Path) -> None:
-    first, *others = [frame.quantize(128) for frame in frames]
+    from PIL import Image
+
+    # One palette for all: with one each, the colour of a signal would change from frame to frame.
+    some = np.concatenate([np.asarray(frame) for frame in frames[:: -(-len(frames) // 8)]])
+    palette = Image.fromarray(some).quantize(256)
+    first, *others = [frame.quantize(palette=palette) for frame in frames]
     first.save(path, save_all=True, append_images=others, duration=round(1000 * seconds), loop=0)
 
 

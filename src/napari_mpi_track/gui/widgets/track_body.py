@@ -66,6 +66,7 @@ class TrackBody(QWidget):
         self.saves.setVisible(has_run)
         for one in (self.curves_button, self.series_button):
             one.setVisible(has_run)
+        self.series_button.setVisible(has_run and not state.shows_series)
         self._save_box.setVisible(has_run and self.saves.isChecked())
         self.why_not.setText(_why_not(state, is_working=is_working))
         self.why_not.setVisible(has_study and bool(self.why_not.text()))

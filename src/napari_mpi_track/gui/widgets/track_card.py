@@ -84,7 +84,7 @@ class TrackCard(QFrame):
 
     def _show(self, title: str, table: str, said: Sequence[str], is_doubtful: bool) -> None:
         self.title.setText(f"<b>{escape(title)}</b>")
-        show_chip(self.chip, "doubtful" if is_doubtful else "good", "nothing to tell" if is_doubtful else "fitted")
+        show_chip(self.chip, "doubtful" if is_doubtful else "good", "no half-life" if is_doubtful else "fitted")
         self.chip.setVisible(bool(table))
         self.table.show_html(table)
         self.table.setVisible(bool(table))

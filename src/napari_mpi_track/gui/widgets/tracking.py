@@ -4,17 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 from napari_mpi_track.gui.samples import sample_study
 from napari_mpi_track.gui.session import Session
-from napari_mpi_track.gui.shown_series import ShownSeries
 from napari_mpi_track.gui.steps import go_to, step_states
 from napari_mpi_track.gui.study_run import run_in_folder
 from napari_mpi_track.gui.tasks import Task
 from napari_mpi_track.gui.track_choices import OfferedChoices, TrackChoices
 from napari_mpi_track.gui.track_figures import CurvePoint, figure_of, points_of
 from napari_mpi_track.gui.track_results import Followed, follow, offered
-from napari_mpi_track.gui.track_series import DaySeries, day_series
 from napari_mpi_track.gui.widgets.figure_canvas import FigureView
 from napari_mpi_track.gui.widgets.panel_frame import PanelFrame
 from napari_mpi_track.gui.widgets.track_body import TrackBody
+from napari_mpi_track.gui.widgets.track_days import TrackDays
 from napari_mpi_track.gui.widgets.track_saving import TrackSaving
 from napari_mpi_track.gui.widgets.views_dock import ViewsDock
 from napari_mpi_track.longitudinal.study_file import load_study
@@ -34,11 +33,10 @@ class TrackPanel(PanelFrame):
         self.body.addWidget(self.contents)
         self.view = FigureView()
         self.dock = ViewsDock(napari_viewer, self, self.view, "Track: curves")
-        self.shown = ShownSeries(napari_viewer, self._on_day)
         self.followed: Followed | None = None
-        self._series: dict[tuple[Any, str], DaySeries] = {}
         self._drawn: Any = None
         self._working: Task | None = None
+        self.days = TrackDays(self.session, napari_viewer, self.contents, self._watch)
         self.saving = TrackSaving(self.session, self.contents, self._watch)
         self._connect(napari_viewer)
         self.listen(self._redraw)
@@ -69,14 +67,6 @@ class TrackPanel(PanelFrame):
         """Show other curves; a choice is a step that can be undone."""
         self.session.choose_track(choices.plain() if isinstance(choices, OfferedChoices) else choices)
 
-    def go_to_day(self, subject: str, day: float, organ: str = "") -> None:
-        """Bring a day into view: in the picture of all days, where its study is measured."""
-        if self.session.state.run is None:
-            self.session.look_at(subject, day)
-            return
-        self.session.look_at_series(subject, day)
-        self.shown.look_at_organ(organ)
-
     def _redraw(self) -> None:
         state = self.session.state
         self.steps.show_states(step_states(state))
@@ -90,8 +80,8 @@ class TrackPanel(PanelFrame):
             self.contents.card.show_followed(None, state.track, None)
             self.view.show_figure(None, ())
         self.dock.want(self.followed is not None)
-        self._show_series()
-        self.saving.show(self.followed, self.shown.series, has_figure=self.view.has_figure)
+        self.days.redraw(is_working=self._working is not None)
+        self.saving.show(self.followed, self.days.shown.series, has_figure=self.view.has_figure)
 
     def _show_curves(self, choices: OfferedChoices) -> None:
         state = self.session.state
@@ -110,47 +100,8 @@ class TrackPanel(PanelFrame):
         points = [] if figure is None else points_of(figure, self.followed, plain, state.subject)
         self.view.show_figure(figure, points, why_not)
 
-    def _show_series(self) -> None:
-        """Show the days of the animal in view, read off the GUI thread once, or none."""
-        state = self.session.state
-        if not state.shows_series or state.subject is None or state.day is None:
-            self.shown.clear()
-            self.contents.notes.setVisible(False)
-            return
-        series = self._series.get((state.run, state.subject))
-        if series is None:
-            self._read_series(state.subject)
-            return
-        if self.shown.series is not series:
-            self.shown.show(series, state.day)
-        self.shown.go_to(state.day)
-        self.contents.notes.setText("<br>".join(series.notes))
-        self.contents.notes.setVisible(bool(series.notes))
-
-    def _read_series(self, subject: str) -> None:
-        state = self.session.state
-        if state.study is None or state.run is None or self._working is not None:
-            return
-        study, run = state.study, state.run
-        task = Task(
-            lambda progress: day_series(study, study.subject(subject), run, progress), f"Reading all days of {subject}"
-        )
-
-        def keep(series: DaySeries) -> None:
-            # The last animal's days are kept too: one looks to and fro.
-            self._series = {**dict(list(self._series.items())[-1:]), (run, subject): series}
-
-        task.succeeded.connect(keep)
-        task.failed.connect(lambda _: self.session.leave_series())
-        task.cancelled.connect(self.session.leave_series)
-        self._watch(task)
-
-    def _on_day(self, day: float) -> None:
-        if self.shown.series is not None and self.session.state.shows_series:
-            self.session.look_at_series(self.shown.series.subject, day)
-
     def _on_point(self, point: CurvePoint) -> None:
-        self.go_to_day(point.subject, point.day, point.organ)
+        self.days.go_to(point.subject, point.day, point.organ)
 
     def _watch(self, task: Task) -> None:
         self._working = task
@@ -165,13 +116,11 @@ class TrackPanel(PanelFrame):
         self._redraw()
 
     def _connect(self, viewer: Any) -> None:
-        parts, session = self.contents, self.session
+        parts = self.contents
         self.steps.asked_for.connect(lambda step: go_to(viewer, step))
         parts.open_button.clicked.connect(lambda: go_to(viewer, "Study"))
         parts.sample_button.clicked.connect(self.open_sample)
         parts.run_button.clicked.connect(self.measure)
-        parts.grid.chosen.connect(self.go_to_day)
         parts.form.changed.connect(self.choose)
         parts.curves_button.clicked.connect(self.dock.show_again)
-        parts.series_button.clicked.connect(lambda: self.go_to_day(session.state.subject or "", session.state.day or 0))
         self.view.clicked.connect(self._on_point)
