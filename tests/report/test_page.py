@@ -328,3 +328,20 @@ def test_arms_scores_and_divisions_stand_in_words(study: Study) -> None:
     assert "ratio of retention cells / iron 1.80 1.20 to 2.70 6, 4 < 0.001 0.002" in text
     assert "WOMAC, change by day 30 MPI liver 7 0.51 -0.40 to 0.90 6 small n" in text
     assert "1,000 2.00 ± 0.1 4,000 3,500 to 4,600" in text
+
+
+def test_what_the_study_does_not_state_of_days_and_label_is_named(study: Study) -> None:
+    text = page_of(study, example_results()).text
+    assert "label free at injection not stated" in text
+    assert "divisions of cells not stated" in text
+    told = replace(study, free_label=FreeLabel(0.12, 0.02), organ_rules={"liver": "margin"}, merge=(("a", "b"),))
+    text = page_of(told, example_results()).text
+    assert "label free at injection 12 % ± 2 % of the injected" in text
+    assert "with a margin round them liver" in text
+    assert "measured as one a and b" in text
+
+
+def test_the_calibration_s_samples_stand_in_the_report(study: Study) -> None:
+    text = page_of(study, example_results()).text
+    assert "The 12 samples" in text
+    assert "cells signal (a.u. mm³)" in text

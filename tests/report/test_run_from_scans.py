@@ -112,4 +112,7 @@ def test_workers_and_resume_change_nothing(study_file: Path, summary: RunSummary
 def test_the_report_holds_every_picture(summary: RunSummary) -> None:
     page = summary.report.read_text()
     assert page.count("data:image/png") == 6
-    assert page.count("<img ") == 6 + 5
+    # Calibration, retention, and of each mouse its decay; the errors of both, and of each mouse's worst day.
+    drawn = {file.stem for file in (summary.folder / "figures").iterdir()}
+    assert {"calibration", "retention", "decay_m01", "decay_m02", "budget_MPI"} <= drawn
+    assert page.count("<img ") == len(drawn)

@@ -22,7 +22,7 @@ def study_facts(study: Study) -> Facts:
         ("subjects", str(len(study.subjects))),
         ("days", ", ".join(f"{day:g}" for day in study.days)),
         ("time zone", study.timezone),
-        ("retention against", reference_words(study)),
+        *over_time_facts(study),
     ]
 
 
@@ -191,6 +191,7 @@ def signal_facts(study: Study, results: StudyResults) -> Facts:
         ("organs", "labels drawn beforehand" + (f", named by {organ_names}" if organ_names else "")),
         *_carried_organs(study, results),
         *_corrected_organs(study),
+        *_measured_organs(study),
         ("spill-over", "geometric transfer matrix" if corrected else "not corrected"),
         ("drift of the scanner", _drift_in_words(study, results)),
         ("point spread", None if study.psf is None else point_spread_in_words(study.psf)),
@@ -216,6 +217,32 @@ def _corrected_organs(study: Study) -> Facts:
     ]
     facts: Facts = [("organs corrected by hand", "; ".join(corrected))] if corrected else []
     return [*facts, ("organs approved", "; ".join(approved))] if approved else facts
+
+
+def _measured_organs(study: Study) -> Facts:
+    """Return which organs are not measured as they were drawn, each for itself; nothing where all are."""
+    facts: Facts = []
+    if study.with_margin:
+        facts.append(("with a margin round them", ", ".join(study.with_margin)))
+    if study.merge:
+        facts.append(("measured as one", "; ".join(" and ".join(names) for names in study.merge)))
+    if study.rules is not None:
+        facts.append(("rules for finding signal", "compared within every organ, their spread a term of the error"))
+    return facts
+
+
+def over_time_facts(study: Study) -> Facts:
+    """Return what the study states of days and label; what it does not state is named all the same."""
+    free, doubling = study.free_label, study.doubling
+    fraction = None if free is None else f"{100 * free.fraction:.3g} % ± {100 * free.sd:.2g} % of the injected"
+    divided = None if doubling is None else f"{doubling.divisions_per_day:.3g} ± {doubling.sd:.2g} a day"
+    model = "the simplest that explains the points" if study.decay_model == "auto" else study.decay_model
+    return [
+        ("retention against", reference_words(study)),
+        ("model of decay", model),
+        ("label free at injection", fraction),
+        ("divisions of cells", divided),
+    ]
 
 
 def _drift_in_words(study: Study, results: StudyResults) -> str:
