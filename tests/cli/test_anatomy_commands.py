@@ -2,6 +2,7 @@
 
 import json
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -47,6 +48,47 @@ def test_animals_are_told_as_json_and_taken_one_by_one(hotel, capsys):
     words = ("--labels", "--neighbours", "--animal", "b", "--out", both)
     assert run("take-animal", hotel / "organs.nii.gz", regions, *words) == 0
     assert set(read_organs(both).names.values()) == {"liver", "a: liver"}
+
+
+def test_a_bed_is_taken_out_as_found_or_as_drawn(tmp_path, capsys):
+    plane, row, column = np.indices(GRID.shape)
+    animal = (row - 14) ** 2 + (column - 30) ** 2 < 100
+    # A plate all along, which the animal lies on.
+    voxels = np.where(animal, 40.0, np.where((row == 24) & (abs(column - 30) < 18), 120.0, -1000.0)).astype(np.float32)
+    write_volume(Volume(voxels, GRID, Modality.CT, "HU"), tmp_path / "ct.nii.gz")
+    write_volume(OrganLabels((plane < 9).astype(np.uint8), GRID, {1: "body"}), tmp_path / "drawn.nii.gz")
+    words = ("remove-bed", tmp_path / "ct.nii.gz", "--modality", "CT", "--out")
+    assert run(*words, tmp_path / "found.nii.gz") == 0
+    assert "body:" in capsys.readouterr().out
+    found = np.asarray(nibabel.load(tmp_path / "found.nii.gz").dataobj).T
+    # One voxel thick, the plate cannot be told from skin right under the animal.
+    assert not np.any(found[abs(column - 30) > 5] == 120)
+    # The voxels next to the plate may go with its blurred edge.
+    kept = np.count_nonzero(found[animal & (row < 22)] == 40) / np.count_nonzero(animal & (row < 22))
+    assert kept > 0.99
+    assert run(*words, tmp_path / "cut.nii.gz", "--body", tmp_path / "drawn.nii.gz") == 0
+    cut = np.asarray(nibabel.load(tmp_path / "cut.nii.gz").dataobj).T
+    assert np.array_equal(cut, np.where(plane < 9, voxels, -1000))
+    assert run(*words, tmp_path / "ct.nii.gz") == 2
+
+
+def test_a_wrong_call_names_the_help_of_its_command(capsys):
+    assert run("remove-bed", "ct.nii.gz", "--bed") == 2
+    assert "see mpi-track remove-bed --help" in capsys.readouterr().err
+
+
+def test_what_nobody_foresaw_is_one_line_and_a_traceback_on_request(hotel, monkeypatch, capsys):
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("no such luck")
+
+    monkeypatch.setattr("napari_mpi_track.segmentation.anatomy.find_body", fail)
+    words = ("remove-bed", hotel / "ct.nii.gz", "--modality", "CT", "--out", hotel / "o.nii.gz")
+    assert run(*words) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "ZeroDivisionError: no such luck" in error
+    assert run(*words, "--debug") == 1
+    assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

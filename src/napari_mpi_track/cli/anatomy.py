@@ -1,4 +1,4 @@
-"""Commands that find organs in the anatomy: segment-seeds, carry-atlas, split-animals, take-animal."""
+"""Commands of the anatomy and its organs: remove-bed, segment-seeds, carry-atlas, split-animals, take-animal."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -37,6 +37,35 @@ class CarryModel(StrEnum):
 
 
 Names = Annotated[Path | None, typer.Option("--names", help="organs.csv: label,name.")]
+
+
+def remove_bed(
+    volume: Annotated[Path, typer.Argument(help="CT or MR of an animal.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The scan of the animal alone.", show_default=False)],
+    body: Annotated[
+        Path | None, typer.Option("--body", help="Labels of the animal, say corrected by hand; else it is found.")
+    ] = None,
+    series: Series = None,
+    modality: ModalityOption = None,
+    unit: Unit = None,
+    spacing_mm: Spacing = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Put air in place of all that is not the animal: bed, holder, markers.
+
+    Alignment finds its markers in the scan itself: keep it.
+
+    Example: mpi-track remove-bed ct.nii.gz --modality CT --out mouse.nii.gz
+    """
+    from napari_mpi_track.readers.organs import read_organs
+    from napari_mpi_track.segmentation.anatomy import find_body, without_bed
+    from napari_mpi_track.writers.scans import require_writable, write_volume
+
+    require_writable(out, overwrite)
+    scan = read_one(volume, series, modality, unit, spacing_mm)
+    animal = find_body(scan) if body is None else read_organs(body)
+    write_volume(without_bed(scan, animal), out, overwrite=overwrite)
+    _tell_volumes(animal)
 
 
 def segment_seeds(

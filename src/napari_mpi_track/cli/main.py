@@ -65,6 +65,7 @@ for _command in (
     alignment.apply,
     scans.project,
     segmentation.segment,
+    anatomy.remove_bed,
     anatomy.segment_seeds,
     anatomy.carry_atlas,
     anatomy.split_animals,
@@ -119,12 +120,18 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"a file or folder could not be used: {reason}{place}: check its place and your rights", 2, is_debug)
     except (KeyboardInterrupt, typer.Abort):
         _fail("stopped by the user", 130, is_debug)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        _fail(
+            f"mpi-track did not foresee this ({said}): run it again with --debug and report what it shows", 1, is_debug
+        )
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _wording(error: Exception) -> str:
     message = " ".join(str(getattr(error, "format_message", lambda: error)()).split())
-    return f"{message.rstrip('.')}: see mpi-track --help"
+    command = getattr(getattr(error, "ctx", None), "command_path", None) or "mpi-track"
+    return f"{message.rstrip('.')}: see {command} --help"
 
 
 def _fail(text: str, status: int, is_debug: bool) -> None:

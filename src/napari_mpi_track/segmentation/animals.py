@@ -203,7 +203,7 @@ def _parted(depth: NDArray[np.float64], count: int, scan: Volume) -> NDArray[np.
             number[large] = np.arange(1, count + 1)
             return number[pieces]
     raise MeasurementError(
-        f"{most} animals are seen in the scan, not {count}",
+        f"{most} {'animal is' if most == 1 else 'animals are'} seen in the scan, not {count}",
         file=scan.file,
         remedy="give the number of animals that are in the field, or draw their regions by hand",
     )
