@@ -68,6 +68,24 @@ class MeasurementError(MpiTrackError, ValueError):
     """A quantity cannot be measured from what was given."""
 
 
+class OrgansRefusedError(MeasurementError):
+    """Some organs cannot be measured the way that was asked for; ``organs`` names them, the others can."""
+
+    def __init__(
+        self, what: str, *, file: str | Path | None = None, remedy: str = "", organs: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(what, file=file, remedy=remedy)
+        self.organs = organs
+
+
+class MarginRefusedError(OrgansRefusedError):
+    """An organ is no isolated deposit that a margin could be measured round."""
+
+
+class InseparableOrgansError(OrgansRefusedError):
+    """The blur makes organs one."""
+
+
 class TableError(MpiTrackError, ValueError):
     """A table (points, organ names, calibration samples, a series over time) is at fault."""
 

@@ -48,7 +48,7 @@ CONTRACT = {
 CONTRACT_FLAGS = (
     "below_detection above_calibration no_calibration calibration_overridden saturated doubtful_alignment "
     "outside_field_of_view spill_over_dominated not_uniform psf_mismatch no_baseline no_finite_interval free_89Zr "
-    "rising too_few_points interpolated small_n physiological_uptake"
+    "rising too_few_points interpolated small_n physiological_uptake margin_refused inseparable"
 )
 
 

@@ -78,6 +78,8 @@ class MeasuredScan:
         What is not sure of the backgrounds, one sentence each.
     margins
         Organs measured with a margin, as isolated deposits.
+    refused
+        The flags of organs that could not be measured as it was asked for, by name: they have no signal of their own.
     """
 
     scan: Volume
@@ -95,6 +97,7 @@ class MeasuredScan:
     rules: Mapping[str, OrganUnderRules] = field(default_factory=dict)
     background_doubts: tuple[str, ...] = ()
     margins: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def organs(self) -> list[str]:
@@ -227,6 +230,10 @@ class MeasuredScan:
         """Return the flags of an organ that no voxel of the scan touches: a doubtful alignment may be why."""
         return [*self.scan_flags(), "outside_field_of_view"]
 
+    def refused_whole(self) -> list[str]:
+        """Return the organs that are measured only as one with others."""
+        return [name for name in self.refused if name not in self.signals.names]
+
     def flags_of(self, organ: str) -> list[str]:
         """Return the flags of one organ that its measurement raises; detection is not decided here."""
         flags = self.scan_flags()
@@ -234,6 +241,8 @@ class MeasuredScan:
             flags.append("outside_field_of_view")
         if self.is_saturated([organ]):
             flags.append("saturated")
+        if organ in self.refused:
+            flags.append(self.refused[organ])
         if self.spill is None:
             return flags
         if abs(self.spill.spill_in[organ]) > _MOST_SPILL_IN or any(organ in pair for pair in self.spill.too_close()):

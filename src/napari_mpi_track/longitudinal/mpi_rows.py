@@ -1,6 +1,6 @@
 """The rows of one MPI scan: every organ's signal and its apparent cells."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from napari_mpi_track.longitudinal.measurement import (
     ScanRows,
     SpillRow,
 )
+from napari_mpi_track.longitudinal.refusals import measure_as_far_as_possible
 from napari_mpi_track.longitudinal.scene import Scene
 from napari_mpi_track.longitudinal.study import SignalMetric, Study, Subject, Timepoint
 from napari_mpi_track.longitudinal.vial import drift_of
@@ -44,21 +45,27 @@ def mpi_rows(
 
 def measure_day(study: Study, mpi: Volume, scene: Scene) -> MeasuredScan:
     """Return the MPI of one day measured in its scene, as the study says."""
-    return measure_scan(
-        mpi,
-        estimate_noise(mpi),
-        scene.organs,
-        scene.mpi_from_organs,
-        markers=scene.mpi_fiducials,
-        anatomy=scene.anatomy,
-        scan_from_anatomy=scene.mpi_from_anatomy,
-        point_spread=study.psf if study.spill_over else None,
-        background=study.background,
-        neighbours=scene.neighbours,
-        with_rules=study.rules == "compare",
-        merge=study.merge,
-        with_margin=study.with_margin,
-    )
+    noise = estimate_noise(mpi)
+
+    def measure(merge: Sequence[Sequence[str]], with_margin: Collection[str]) -> MeasuredScan:
+        return measure_scan(
+            mpi,
+            noise,
+            scene.organs,
+            scene.mpi_from_organs,
+            markers=scene.mpi_fiducials,
+            anatomy=scene.anatomy,
+            scan_from_anatomy=scene.mpi_from_anatomy,
+            point_spread=study.psf if study.spill_over else None,
+            background=study.background,
+            neighbours=scene.neighbours,
+            with_rules=study.rules == "compare",
+            merge=merge,
+            with_margin=with_margin,
+        )
+
+    there = set() if scene.organs is None else {*scene.organs.names.values()} - {study.vial_organ}
+    return measure_as_far_as_possible(measure, there, study.merge, study.with_margin)
 
 
 def rows_of_day(
@@ -167,11 +174,20 @@ def rows_of_scan(
         if organ == vial:
             rows.append(replace(row, signal=None))
             continue
+        if organ in scan.refused:
+            rows.append(without_signal(row))
+            continue
         row = _undrifted(row, drift)
         rows.append(counted(row, calibration, repeatability))
         budget += _budget(row, errors, scan, calibration, drift, repeatability)
     rows += [replace(blank, organ=name, flag=";".join(scan.flags_beyond())) for name in scan.beyond]
+    rows += [replace(blank, organ=name, flag=scan.refused[name]) for name in scan.refused_whole()]
     return rows + [_undrifted(row, drift) for row in _remaining_rows(blank, scan, vial)], budget
+
+
+def without_signal(row: Measurement) -> Measurement:
+    """Return the row of an organ that could not be measured as asked: what lies in it, and no signal of its own."""
+    return replace(row, signal=None, signal_total_corrected=None, spill_in_fraction=None)
 
 
 def _undrifted(row: Measurement, drift: SessionDrift | None) -> Measurement:

@@ -1,5 +1,6 @@
 """The rows of one PET scan: every organ's activity, uptake and apparent cells."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,9 @@ from napari_mpi_track.imaging.noise import Noise, estimate_noise
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.measured import MeasuredScan, measure_scan
 from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement, ScanRows
+from napari_mpi_track.longitudinal.mpi_rows import without_signal
 from napari_mpi_track.longitudinal.pet_dose import PetDose, dose_of
+from napari_mpi_track.longitudinal.refusals import measure_as_far_as_possible
 from napari_mpi_track.longitudinal.scan_parts import body_in_field
 from napari_mpi_track.longitudinal.scene import Scene
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
@@ -50,17 +53,7 @@ def pet_rows(study: Study, subject: Subject, timepoint: Timepoint, scene: Scene)
         return ScanRows()
     factor, warnings = _to_bq_per_ml(pet)
     dose = dose_of(subject, timepoint, pet)
-    scan = measure_scan(
-        pet,
-        _noise(pet),
-        scene.organs,
-        scene.pet_from_organs,
-        anatomy=scene.anatomy,
-        scan_from_anatomy=scene.pet_from_anatomy,
-        point_spread=study.pet_psf if study.spill_over else None,
-        merge=study.merge,
-        with_margin=study.with_margin,
-    )
+    scan = _measured(study, pet, scene)
     modality = str(pet.modality)
     warnings += [f"{modality}: {doubt}" for doubt in scan.doubts()]
     radiotracer = subject.radiotracer
@@ -71,6 +64,7 @@ def pet_rows(study: Study, subject: Subject, timepoint: Timepoint, scene: Scene)
     writer = _PetRows(subject, timepoint, scan, factor * _KBQ_PER_BQ_ML_MM3, dose, study.vial_organ)
     rows = [writer.organ(organ) for organ in scan.organs]
     rows += [replace(writer.blank, organ=name, flag=";".join(scan.flags_beyond())) for name in scan.beyond]
+    rows += [replace(writer.blank, organ=name, flag=scan.refused[name]) for name in scan.refused_whole()]
     remaining = writer.remaining()
     notes = [f"{modality}: {dose.text}"]
     if dose.reporter is not None:
@@ -82,6 +76,26 @@ def pet_rows(study: Study, subject: Subject, timepoint: Timepoint, scene: Scene)
         notes.append(f"{modality}: {found:.1f} % of the injected activity is in the field of view")
         warnings += _recovery_doubts(found, dose, scene)
     return ScanRows((*rows, *remaining), tuple(writer.budget), tuple(warnings), tuple(notes))
+
+
+def _measured(study: Study, pet: Volume, scene: Scene) -> MeasuredScan:
+    noise = _noise(pet)
+
+    def measure(merge: Sequence[Sequence[str]], with_margin: Collection[str]) -> MeasuredScan:
+        return measure_scan(
+            pet,
+            noise,
+            scene.organs,
+            scene.pet_from_organs,
+            anatomy=scene.anatomy,
+            scan_from_anatomy=scene.pet_from_anatomy,
+            point_spread=study.pet_psf if study.spill_over else None,
+            merge=merge,
+            with_margin=with_margin,
+        )
+
+    there = set() if scene.organs is None else {*scene.organs.names.values()} - {study.vial_organ}
+    return measure_as_far_as_possible(measure, there, study.merge, study.with_margin)
 
 
 def _recovery_doubts(found: float, dose: PetDose, scene: Scene) -> list[str]:
@@ -175,6 +189,8 @@ class _PetRows:
             alignment_error_mm=scan.alignment_error_mm(organ),
             flag=";".join(scan.flags_of(organ)),
         )
+        if organ in scan.refused:
+            return without_signal(row)
         for term, sd in (("noise", errors.noise), ("alignment", errors.alignment), ("spill_over", errors.spill_over)):
             if term != "spill_over" or scan.spill is not None:
                 self.budget.append(BudgetRow(row.subject, row.day, row.modality, organ, term, sd, False))

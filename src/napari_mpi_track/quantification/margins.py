@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_mpi_track.errors import MeasurementError
+from napari_mpi_track.errors import MarginRefusedError
 from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.quantification.occupancy import Occupancy, OrganOccupancy
@@ -111,16 +111,17 @@ def require_isolated(volume: Volume, spill: SpillOver | None, margins: Mapping[s
 
     Raises
     ------
-    MeasurementError
+    MarginRefusedError
         Naming the neighbour, and what part of the signal in the margin is its.
     """
     for organ, margin in margins.items():
         if spill is None and margin.within:
-            raise MeasurementError(
+            raise MarginRefusedError(
                 f"'{organ}' cannot be measured with a margin: '{margin.within[0]}' lies within it, and without the "
                 "correction of spill-over its light cannot be told apart",
                 file=volume.file,
                 remedy="correct spill-over (--psf or --psf-fwhm-mm, --spill-over), or leave the margin out",
+                organs=(organ,),
             )
         if spill is not None:
             _require_dark(volume, spill, organ, margin)
@@ -133,12 +134,13 @@ def _require_dark(volume: Volume, spill: SpillOver, organ: str, margin: Margin) 
         share = abs(spill.spill_in_from(organ, other))
         # Where a deposit has faded, noise alone may be a large part of what is left.
         if share > _MOST_FROM_A_NEIGHBOUR and spill.totals[at] > 3 * sds[at]:
-            raise MeasurementError(
+            raise MarginRefusedError(
                 f"'{organ}' cannot be measured with a margin: '{other}' lies within it and lights "
                 f"{100 * share:.0f} % of what is there",
                 file=volume.file,
                 remedy=f"measure '{organ}' without a margin, or the two as one "
                 f"(merge: [[{organ}, {other}]] in the study, --merge '{organ},{other}')",
+                organs=(organ,),
             )
 
 

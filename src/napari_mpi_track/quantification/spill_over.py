@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from napari_mpi_track.errors import MeasurementError
+from napari_mpi_track.errors import InseparableOrgansError, MeasurementError
 from napari_mpi_track.imaging.frozen import frozen
 from napari_mpi_track.imaging.noise import Noise
 from napari_mpi_track.imaging.point_spread import PointSpread
@@ -36,7 +36,7 @@ class SpillOver:
     transfer
         W, shape (k, k), dimensionless: ``transfer[j, k]`` is the part of organ k's signal that appears in organ j.
     condition
-        Condition number of W, dimensionless.
+        Condition number of W, every row scaled to length 1 (a small organ is no badly known one), dimensionless.
     totals
         Corrected totals, shape (k,), unit of the scan times mm3 (mm2 for a projection).
     noise_covariance
@@ -133,8 +133,10 @@ def correct_spill_over(
 
     Raises
     ------
+    InseparableOrgansError
+        If two organs cannot be told apart at this blur (W is singular).
     MeasurementError
-        If the organs cannot be told apart at this blur (W is singular).
+        If an organ lies outside the field of view.
 
     Notes
     -----
@@ -148,9 +150,10 @@ def correct_spill_over(
         [_received(membership, point_spread.blur(t.dense(occupancy.grid.shape), occupancy.grid)) for t in templates],
         axis=1,
     )
-    condition = float(np.linalg.cond(transfer))
+    scaled = transfer / np.linalg.norm(transfer, axis=1, keepdims=True)
+    condition = float(np.linalg.cond(scaled))
     if not condition < _WORST_CONDITION:
-        raise _inseparable(volume, names, transfer, condition)
+        raise _inseparable(volume, names, scaled, condition)
     totals = np.asarray(np.linalg.solve(transfer, signals.totals()), dtype=np.float64)
     inverse = np.asarray(np.linalg.inv(transfer), dtype=np.float64)
     covariance = inverse @ signals.noise_covariance @ inverse.T
@@ -191,22 +194,17 @@ def correct_spill_over(
 
 
 def _inseparable(
-    volume: Volume, names: tuple[str, ...], transfer: NDArray[np.float64], condition: float
-) -> MeasurementError:
+    volume: Volume, names: tuple[str, ...], scaled: NDArray[np.float64], condition: float
+) -> InseparableOrgansError:
     """Return the error that names the organs whose blurred shapes are one."""
-    weakest = np.abs(np.linalg.svd(transfer)[2][-1])
+    weakest = np.abs(np.linalg.svd(scaled)[2][-1])
     pair = sorted(names[at] for at in np.argsort(weakest)[-2:])
-    if len(names) == 1:
-        return MeasurementError(
-            f"'{names[0]}' cannot be seen at this blur",
-            file=volume.file,
-            remedy="take it out of the organs, or switch spill_over off",
-        )
-    return MeasurementError(
+    return InseparableOrgansError(
         f"the organs {' and '.join(pair)} cannot be told apart at this blur (condition number {condition:.3g})",
         file=volume.file,
         remedy=f"measure them as one (merge: [[{', '.join(pair)}]] in the study, --merge {','.join(pair)}), "
-        "leave out one outside the field of view, or switch spill_over off",
+        "leave one out, or switch spill_over off",
+        organs=tuple(pair),
     )
 
 
