@@ -320,6 +320,15 @@ def test_the_page_says_how_many_animals_there_are_and_where_mpi_and_pet_part(stu
     assert "macrophages keep the iron" not in page_of(study, example_results()).text
 
 
+def test_a_control_arm_of_one_animal_is_not_compared_and_what_it_shows_is_said(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    control = replace(study.subjects[1], is_control=True, group="free iron")
+    text = page_of(replace(study, subjects=(study.subjects[0], control)), example_results()).text
+    assert "fewer than two animals each" in text
+    assert "it shows how free label leaves" in text
+    assert "how free label leaves" not in page_of(study, example_results()).text
+
+
 def test_arms_scores_and_divisions_stand_in_words(study: Study) -> None:
     arm = ArmRow("MPI", "liver", 7.0, "retention_ratio", "cells", "iron", 1.8, 1.2, 2.7, 6, 4, 0.0004, 0.002, 5)
     score = ScoreRow("WOMAC", 30.0, "change", "MPI", "liver", 7.0, 0.51, -0.4, 0.9, 6, "small_n")

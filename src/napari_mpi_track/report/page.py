@@ -180,7 +180,7 @@ def _contents(told: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("doubts", "What is doubtful", told["doubts"]),
         ("study", "Study", True),
         ("cohort", "All subjects", True),
-        ("arms", "Arms", told["cohort"]["arms"]),
+        ("arms", "Arms", told["cohort"]["arms_text"]),
         ("agreement", "MPI beside PET", told["cohort"]["modalities_part"]),
         ("scores", "Scores", told["cohort"]["scores"]),
         ("alignment", "Alignment", told["alignments"]),

@@ -41,7 +41,7 @@ def cohort_block(study: Study, results: StudyResults, images: Mapping[str, str])
         "arm_pictures": _named(images, "cohort_") + _named(images, "arms_"),
         "decay": [decay_row(row) for row in groups],
         "arms": [_arm_row(row) for row in results.arms],
-        "arms_text": arms_text(study, results.arms),
+        "arms_text": arms_text(study, results.arms) or _control_alone(study),
         "agreement_picture": "agreement" if "agreement" in images else "",
         "agreement": [_agreement_row(row) for row in results.agreement],
         "agreement_text": agreement_text(results.agreement),
@@ -61,6 +61,17 @@ def group_sizes(study: Study) -> str:
     if max(counts.values()) == 1:
         return f"{told}. One animal is an observation: nothing here is said of a population."
     return f"{told}. These are few: intervals over animals rest on normal scatter, and one animal can move them."
+
+
+def _control_alone(study: Study) -> list[str]:
+    """Return what a control arm of too few animals shows, and what not; nothing without one."""
+    if not any(subject.is_control for subject in study.subjects):
+        return []
+    return [
+        "The arms have fewer than two animals each: they stand beside each other, and no difference is computed.",
+        "The control arm was given label without cells: it shows how free label leaves. What the labelled arm keeps "
+        "beyond it is no proof that cells live, since the label of dead cells stays in macrophages.",
+    ]
 
 
 def modalities_part(results: StudyResults) -> list[str]:
