@@ -18,7 +18,7 @@ from napari_mpi_track.longitudinal.measurement import Measurement
 from napari_mpi_track.longitudinal.study import Study
 from napari_mpi_track.readers.organs import read_organ_names
 from napari_mpi_track.report.figures import figure_bytes
-from napari_mpi_track.report.organ_figures import spill_figure
+from napari_mpi_track.report.organ_figures import spill_figure, waterfall_figure
 from napari_mpi_track.report.tables import write_table
 from napari_mpi_track.writers.scans import write_volume
 from napari_mpi_track.writers.whole import whole_file
@@ -58,11 +58,33 @@ def save_table(measured: MeasuredOrgans, path: Path) -> None:
     write_table(measured.rows.measurements, Measurement, path, overwrite=True)
 
 
+def error_picture(measured: MeasuredOrgans, organ: str, width_px: int) -> bytes:
+    """Return the terms of one organ's error as a PNG so many pixels wide."""
+    rows = [row for row in measured.rows.budget if row.organ == organ]
+    figure = waterfall_figure(rows, _signals(measured), measured.unit)
+    return figure_bytes(figure, "png", dots_per_inch=max(1, int(width_px / figure.get_figwidth())))
+
+
+def save_errors(measured: MeasuredOrgans, path: Path) -> None:
+    """Write the terms of every organ's error as a picture, its kind by the file's ending."""
+    _save_figure(waterfall_figure(measured.rows.budget, _signals(measured), measured.unit), path)
+
+
 def save_matrix(measured: MeasuredOrgans, path: Path) -> None:
     """Write the matrix of spill-over as a picture, its kind by the file's ending."""
-    figure = spill_figure(measured.rows.spill)
+    _save_figure(spill_figure(measured.rows.spill), path)
+
+
+def _save_figure(figure: Any, path: Path) -> None:
     with whole_file(path, overwrite=True) as temporary:
         temporary.write_bytes(figure_bytes(figure, "svg" if path.suffix.lower() == ".svg" else "png"))
+
+
+def _signals(measured: MeasuredOrgans) -> dict[str, float]:
+    """Return each organ's signal that its errors are of."""
+    totals = {row.organ: (row.signal_total_corrected, row.signal_total) for row in measured.rows.measurements}
+    shown = {organ: plain if corrected is None else corrected for organ, (corrected, plain) in totals.items()}
+    return {organ: signal for organ, signal in shown.items() if signal is not None}
 
 
 def use_in_study(day: OrganScene, draft: OrganDraft) -> UsedOrgans:

@@ -19,11 +19,13 @@ from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.readers.organs import read_organ_names, read_organs
 from napari_mpi_track.readers.scans import read_scan
 from napari_mpi_track.registration.resample import resample_organs
+from napari_mpi_track.report.tables import three_digits
 from napari_mpi_track.segmentation.anatomy import find_body, find_bone, find_lungs
 from napari_mpi_track.segmentation.growing import grow_region, index_at
 from napari_mpi_track.segmentation.seeds import BACKGROUND, SeedMethod, grow_seeds
 from napari_mpi_track.segmentation.signal_rules import signal_mask
 
+_BODY = "body"
 FINDERS = {"body": find_body, "bone": find_bone, "lungs": find_lungs}
 
 
@@ -46,12 +48,23 @@ def grown(day: OrganScene, draft: OrganDraft, label: int, at_mm: Any) -> tuple[O
     return changed, f"{said}; {region.leak}." if region.leak else f"{said}."
 
 
-def with_found(day: OrganScene, draft: OrganDraft, what: str) -> OrganDraft:
-    """Return a draft with the body, the bone or the lungs of the anatomy wherever nothing is drawn yet."""
+def with_found(day: OrganScene, draft: OrganDraft, what: str) -> tuple[OrganDraft, str]:
+    """Return a draft with the body, the bone or the lungs of the anatomy, and what is to be said of it.
+
+    They take what nothing is drawn on yet; bone and lungs also what was found to be body.
+    """
     anatomy = day.scene.anatomy
     if anatomy is None:
         raise MeasurementError(f"the {what} is found in an anatomy, and this day has none", remedy="draw it")
-    return _with_more(draft, FINDERS[what](anatomy))
+    changed = _with_more(draft, FINDERS[what](anatomy))
+    count = int(np.count_nonzero(changed.base.voxels != draft.base.voxels))
+    if not count:
+        raise MeasurementError(
+            f"where the {what} is found, organs are drawn already",
+            remedy="keep them, or delete (unlock) the organ that lies there first",
+        )
+    volume = count * draft.base.grid.voxel_volume_mm3
+    return changed, f"Found the {what}: {three_digits(volume)} mm³ that no other organ held."
 
 
 def grown_from_seeds(day: OrganScene, draft: OrganDraft, method: SeedMethod) -> OrganDraft:
@@ -155,7 +168,11 @@ def _with_more(draft: OrganDraft, organs: OrganLabels) -> OrganDraft:
         labels.append(label)
     given = _relabelled(organs, labels)
     base = draft.base.voxels.astype(np.result_type(draft.base.voxels.dtype, np.min_scalar_type(max(names))))
-    is_free = (base == 0) & ~np.isin(given, list(draft.shut))
+    # Of what was found before, the body alone gives way: bone and lungs lie in it.
+    body = [label for name, label in own.items() if name == _BODY and label not in draft.shut]
+    is_free = ((base == 0) | np.isin(base, body)) & (given > 0) & ~np.isin(given, list(draft.shut))
+    if set(organs.names.values()) == {_BODY}:
+        is_free &= base == 0
     base[is_free] = given[is_free]
     return replace(
         draft, base=replace(draft.base, voxels=base, names=names), names=names,

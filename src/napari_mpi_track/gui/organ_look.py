@@ -18,6 +18,7 @@ from napari_mpi_track.report.figures import organ_colour
 # Magenta: none of the organs' colours, and none of the MPI's.
 THRESHOLD_INK = np.array([255, 60, 255], dtype=np.uint8)
 _FILL = 0.3
+_MOST_LOOKED_UP = 50_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +39,7 @@ class OrganLook:
 
     @classmethod
     def at(cls, day: OrganScene, labels: NDArray[Any], grid: Grid) -> "OrganLook | None":
-        """Return a first look at a day: the plane with most signal, where there is any; ``None`` without a scan."""
+        """Return a first look at a day: where an organ, or else the scan, has most signal; ``None`` without a scan."""
         scene, on = day.scene, day.drawn_on
         if on is None:
             return None
@@ -46,7 +47,8 @@ class OrganLook:
         if scene.anatomy is not None:
             look = replace(look, pose=day.mpi_from_anatomy)
         if scene.mpi is not None:
-            look = replace(look, cross_mm=_brightest_mm(scene.mpi, day.mpi_from_anatomy))
+            inside = _brightest_in_organs_mm(scene.mpi, day.mpi_from_anatomy, labels, grid)
+            look = replace(look, cross_mm=_brightest_mm(scene.mpi, day.mpi_from_anatomy) if inside is None else inside)
         return cls(look, labels, grid, colour_rows({}))
 
     @property
@@ -102,7 +104,7 @@ class OrganLook:
     ) -> NDArray[np.uint8]:
         """Return scans at a pane with outlines over them, RGB; ``tracer`` are the MPI's values there."""
         picture = scans.copy()
-        if self.chosen:
+        if 0 < self.chosen < len(self.colours):
             inside = labels == self.chosen
             picture[inside] = (1 - _FILL) * picture[inside] + _FILL * self.colours[self.chosen]
         edge = edges(labels, width_px) & (labels > 0)
@@ -131,6 +133,22 @@ def colour_rows(names: Mapping[int, str]) -> NDArray[np.uint8]:
     for label, name in names.items():
         rows[label] = [round(255 * part) for part in organ_colour(name)]
     return rows
+
+
+def _brightest_in_organs_mm(
+    mpi: Volume, mpi_from_anatomy: Transform, labels: NDArray[Any], grid: Grid
+) -> NDArray[np.float64] | None:
+    """Return the place within organs where the MPI is brightest, LPS mm; ``None`` without organs in its field."""
+    inside = np.flatnonzero(labels)
+    # Some of the voxels are near enough for a look; markers beside the animal are brighter than what is in it.
+    inside = inside[:: max(1, inside.size // _MOST_LOOKED_UP)]
+    places = grid.lps_from(np.stack(np.unravel_index(inside, labels.shape), axis=-1))
+    index = np.rint(mpi.grid.index_from(mpi_from_anatomy.map(places))).astype(int)
+    is_there = ((index >= 0) & (index < mpi.grid.shape)).all(axis=1)
+    if not is_there.any():
+        return None
+    values = np.nan_to_num(np.asarray(mpi.voxels[tuple(index[is_there].T)], dtype=np.float32), nan=-np.inf)
+    return np.asarray(places[is_there][int(np.argmax(values))])
 
 
 def _brightest_mm(mpi: Volume, mpi_from_anatomy: Transform) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from napari_mpi_track.gui.widgets.settings_form import CalmComboBox
 from napari_mpi_track.segmentation.seeds import SeedMethod
 
 _SCANS = "Scans (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm);;All files (*)"
+_CT_ALONE = "Found by density in a CT alone: paint seeds and have them grow, or carry an atlas over."
 _METHODS = {SeedMethod.RANDOM_WALKER: "random walker", SeedMethod.WATERSHED: "watershed, fast"}
 
 
@@ -21,10 +22,7 @@ class FindsPart(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.finders = {
-            what: button(what.capitalize(), f"Find the {what} in the anatomy, wherever nothing is drawn yet.")
-            for what in FINDERS
-        }
+        self.finders = {what: button(what.capitalize(), f"Find the {what} in the anatomy.") for what in FINDERS}
         for what, one in self.finders.items():
             one.clicked.connect(lambda _, what=what: self.finder_asked.emit(what))
         self.method = CalmComboBox()
@@ -59,7 +57,13 @@ class FindsPart(QWidget):
         column.addLayout(form)
         column.addWidget(self.atlas_button)
 
-    def show_ready(self, why_not: str) -> None:
+    def show_ready(self, why_not: str, *, is_ct: bool) -> None:
         """Say why nothing can be found now; empty where it can."""
+        for what, one in self.finders.items():
+            is_by_density = what != "body"
+            tip = f"Find the {what} in the anatomy, wherever nothing is drawn yet."
+            one.setToolTip(_CT_ALONE if is_by_density and not is_ct else tip)
         for part in (*self.finders.values(), self.seeds_button, self.atlas_button, self.load_button):
             part.setEnabled(not why_not)
+        for what in ("bone", "lungs"):
+            self.finders[what].setEnabled(not why_not and is_ct)

@@ -80,6 +80,9 @@ class Drawing:
         if self.work is None or draft is None:
             return
         label = 0 if self.views.tool == "erase" else self.chosen
+        if self.views.tool == "paint" and label not in draft.names:
+            self._say("Choose an organ in the list first, or add one.")
+            return
         if label in draft.shut:
             self._say(f"{draft.names[label]} is {organ_in_words(draft, label)}: open its lock first.")
             return
@@ -102,12 +105,13 @@ class Drawing:
         is_refused = np.isin(before, shut) | np.isin(now, shut)
         if is_refused.any():
             self.work.put(voxel[is_refused], before[is_refused])
-            self._say(f"{np.count_nonzero(is_refused):,} voxels of locked organs were left as they were.")
             self.layer.redraw()
         draft = _with_names(draft, now)
         if not is_refused.all():
             changed = painted(draft, voxel[~is_refused], now[~is_refused])
             self.session.keep_organs(self._day, changed)
+        if is_refused.any():
+            self._say(f"{np.count_nonzero(is_refused):,} voxels of locked organs were left as they were.")
         self.views.redraw()
 
     def _stroking(self) -> None:

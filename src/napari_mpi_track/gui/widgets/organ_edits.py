@@ -99,7 +99,7 @@ class OrganEdits:
         """Find the body, the bone or the lungs."""
 
         def find(scene: OrganScene, draft: OrganDraft, _: Progress) -> tuple[OrganDraft, str]:
-            return with_found(scene, draft, what), f"Found the {what}."
+            return with_found(scene, draft, what)
 
         self._find(f"Finding the {what}", find)
 

@@ -51,6 +51,9 @@ class Measuring(QObject):
 
     def use(self, scene: OrganScene, draft: OrganDraft) -> None:
         """Take another version of the same scene and draft, as the study says them now."""
+        if self.scene is not None and self.scene.carried is not scene.carried:
+            # Carried organs that became this day's own are measured from here, without the error of their way.
+            self.measured = None
         self.scene = scene
         # Undo leads back to the study as it was: the earlier version is kept.
         self._scenes.append(scene)

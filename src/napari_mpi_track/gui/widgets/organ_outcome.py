@@ -7,6 +7,7 @@ from napari_mpi_track.gui.organ_day import MeasuredOrgans, OrganScene
 from napari_mpi_track.gui.organ_draft import OrganDraft, drawn
 from napari_mpi_track.gui.organ_files import (
     UsedOrgans,
+    save_errors,
     save_matrix,
     save_organs,
     save_table,
@@ -34,7 +35,10 @@ class OrganOutcome:
         parts.save_button.chosen.connect(self.save)
         parts.table_button.chosen.connect(self.save_table)
         parts.matrix_button.chosen.connect(self.save_matrix)
+        parts.errors_part.save_button.chosen.connect(self.save_errors)
         parts.blur.toggled.connect(lambda _: self._show_matrix())
+        parts.errors.toggled.connect(lambda _: self._show_errors())
+        parts.table.chosen.connect(lambda _: self._show_errors())
 
     def show(self, draft: OrganDraft | None, scene: OrganScene | None) -> None:
         """Show what was measured, and what can be done with it."""
@@ -49,6 +53,7 @@ class OrganOutcome:
         self.parts.use_button.setText(f"Use in the study{name}")
         self.parts.write_button.setVisible(is_in_use and self._used is not None and bool(self._used.lines))
         self._show_matrix()
+        self._show_errors()
 
     def use(self) -> None:
         """Write the organs beside the study, and have the open study use them."""
@@ -97,6 +102,10 @@ class OrganOutcome:
         """Write the matrix of spill-over as a picture."""
         self._save(path, save_matrix)
 
+    def save_errors(self, path: str) -> None:
+        """Write the terms of every organ's error as a picture."""
+        self._save(path, save_errors)
+
     def _save(self, path: str, write: Callable[[MeasuredOrgans, Path], None]) -> None:
         measured = self._measuring.measured
 
@@ -106,6 +115,11 @@ class OrganOutcome:
                 self.parts.said.say(f"Saved as {Path(path).name}.")
 
         self.parts.said.attempt(save)
+
+    def _show_errors(self) -> None:
+        draft, table = self.session.state.organ_draft, self.parts.table
+        if self.parts.errors.isChecked() and draft is not None:
+            self.parts.errors_part.show_organ(self._measuring.measured, draft.names.get(table.label, ""))
 
     def _show_matrix(self) -> None:
         measured, parts = self._measuring.measured, self.parts

@@ -68,7 +68,7 @@ class OrganTable(QTableWidget):
         header = self.horizontalHeader()
         above = 40 if header is None else header.sizeHint().height()
         self.setFixedHeight(above + _ROW_PX * min(max(len(lines), 2), _MOST_ROWS) + 4)
-        if lines and kept not in labels:
+        if kept != self.label:
             self.chosen.emit(self.label)
 
     def show_unit(self, unit: str) -> None:

@@ -17,6 +17,7 @@ from napari_mpi_track.gui.widgets.organ_views import OrganViews
 from napari_mpi_track.gui.widgets.organs_body import OrgansBody, where_in_words
 from napari_mpi_track.gui.widgets.panel_frame import PanelFrame
 from napari_mpi_track.gui.widgets.views_dock import ViewsDock
+from napari_mpi_track.imaging.volume import Modality
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -41,6 +42,7 @@ class OrgansPanel(PanelFrame):
         self.contents.reading_part.start(self.session, self.contents.by, self.contents.said, self._watch)
         self._working: Task | None = None
         self._reading: Any = None
+        self._organs = self.session.state.organs
         self._connect(napari_viewer)
         self.listen(self._redraw)
         self._redraw()
@@ -113,13 +115,32 @@ class OrgansPanel(PanelFrame):
             self._working = None
             self._redraw()
 
+    def _follow_history(self) -> None:
+        """Go to the day whose organs a step back or forth has changed, if another one is in view."""
+        state, before = self.session.state, self._organs
+        self._organs = state.organs
+        changed = [key for key, draft in before.items() if state.organs.get(key) not in (draft, None)]
+        here = state.organ_day
+        if here is not None and here in before and before[here] is not state.organ_draft:
+            # What was said is of a step before.
+            self.contents.said.say("")
+            if self._working is None:
+                self.contents.work.clear()
+        for file, subject, day in changed:
+            if (file, subject, day) != here and state.study is not None and state.study.file == file:
+                self.session.look_at(subject, day)
+                self.contents.said.say(f"The step was of {subject}, day {day:g}: here it is.")
+
     def _redraw(self) -> None:
+        self._follow_history()
         self._begin_with_file()
         state, parts = self.session.state, self.contents
         draft, scene = state.organ_draft, self.measuring.scene_of(state)
         self.steps.show_states(step_states(state))
         self.show_history()
-        parts.show_state(state, draft, is_set=scene is not None, is_working=self._working is not None)
+        anatomy = None if scene is None else scene.scene.anatomy
+        is_ct = anatomy is not None and anatomy.modality is Modality.CT
+        parts.show_state(state, draft, is_set=scene is not None, is_working=self._working is not None, is_ct=is_ct)
         name = "" if state.subject is None else f"organs {state.subject} day {state.day:g} (drawing)"
         self.drawing.show(state.organ_day, draft, scene, name)
         self.dock.want(scene is not None and draft is not None)

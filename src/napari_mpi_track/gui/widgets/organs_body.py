@@ -10,6 +10,7 @@ from napari_mpi_track.gui.session import State
 from napari_mpi_track.gui.widgets.file_buttons import SaveButton
 from napari_mpi_track.gui.widgets.finds_part import FindsPart
 from napari_mpi_track.gui.widgets.organ_card import OrganCard
+from napari_mpi_track.gui.widgets.organ_errors import ErrorsPart
 from napari_mpi_track.gui.widgets.organ_table import OrganTable
 from napari_mpi_track.gui.widgets.panel_frame import wrapped
 from napari_mpi_track.gui.widgets.panel_parts import button, section, side_by_side, stacked
@@ -59,17 +60,20 @@ class OrgansBody(QWidget):
         self.write_button = button("Write it into the study file", "Put the lines into study.yaml.")
         self.signal = section("Signal above a threshold, by rule", "A slider with a live outline; all rules compared.")
         self.blur = section("Spill-over between organs", "What part of each organ's signal appears in another one.")
+        self.errors = section("Error of the chosen organ", "Which term makes how much of it: a waterfall.")
         self.finds = section("Find organs", "Body, bone, lungs; grown from seeds; an atlas's; a file's.")
         self.reading = section("Blinded reading", "Draw without knowing whose scan it is.")
         self.signal_part, self.matrix, self.finds_part = SignalPart(), wrapped(), FindsPart()
-        self.reading_part = ReadingPart()
+        self.reading_part, self.errors_part = ReadingPart(), ErrorsPart()
         self.matrix_button = SaveButton("Save picture ...", "Save the matrix.", "Pictures (*.png *.svg)", ".png")
         self.save_button = SaveButton("Save organs ...", "Write the labels with their names.", _LABELS, ".nii.gz")
         self.table_button = SaveButton("Save table ...", "Write all numbers as CSV.", "Tables (*.csv)", ".csv")
         self._lay_out()
 
-    def show_state(self, state: State, draft: OrganDraft | None, *, is_set: bool, is_working: bool) -> None:
-        """Show where one is, and what can be done now."""
+    def show_state(
+        self, state: State, draft: OrganDraft | None, *, is_set: bool, is_working: bool, is_ct: bool
+    ) -> None:
+        """Show where one is, and what can be done now; bone and lungs are found in a CT alone."""
         has_day = state.organ_day is not None
         self.first.setVisible(not has_day)
         self.study_button.setVisible(not has_day)
@@ -83,6 +87,8 @@ class OrgansBody(QWidget):
         self.signal.setVisible(is_set)
         self.blur.setVisible(is_set)
         self.use_button.setVisible(has_draft and is_set)
+        self.errors.setVisible(is_set)
+        self.errors_part.setVisible(is_set and self.errors.isChecked())
         self._signal_box.setVisible(is_set and self.signal.isChecked())
         self._blur_box.setVisible(is_set and self.blur.isChecked())
         self.finds_part.setVisible(has_day and self.finds.isChecked())
@@ -90,7 +96,7 @@ class OrgansBody(QWidget):
         self.reading_part.setVisible(state.study is not None and self.reading.isChecked())
         busy = "Wait until this is done, or cancel it." if is_working else ""
         unset = "" if is_set else "Measure the organs first: that reads the day's scans."
-        self.finds_part.show_ready(busy or unset)
+        self.finds_part.show_ready(busy or unset, is_ct=is_ct)
         self.why_not.setText(busy or (unset if self.finds.isChecked() else ""))
         self.why_not.setVisible(has_day and bool(self.why_not.text()))
         for part in (self.run_button, self.use_button, self.signal_part.take_button, self.signal_part.compare_button):
@@ -131,13 +137,13 @@ class OrgansBody(QWidget):
         for part in (
             self.first, self.study_button, self.where, self.table, self.details, self._edits, self._approval,
             self.said, self.views_button, self.run_button, self.why_not, self.work, self.card, self.use_button,
-            self.write_button, self.signal, self._signal_box, self.blur, self._blur_box, self.finds, self.finds_part,
-            self.reading, self.reading_part, self.saves,
+            self.write_button, self.signal, self._signal_box, self.blur, self._blur_box, self.errors,
+            self.errors_part, self.finds, self.finds_part, self.reading, self.reading_part, self.saves,
         ):  # fmt: skip
             column.addWidget(part)
         boxes = {
-            self.signal: self._signal_box, self.blur: self._blur_box, self.finds: self.finds_part,
-            self.reading: self.reading_part,
+            self.signal: self._signal_box, self.blur: self._blur_box, self.errors: self.errors_part,
+            self.finds: self.finds_part, self.reading: self.reading_part,
         }  # fmt: skip
         for switch, box in boxes.items():
             switch.toggled.connect(box.setVisible)
@@ -147,7 +153,10 @@ class OrgansBody(QWidget):
 
 def _first(state: State) -> str:
     if state.study is None:
-        return "<b>Begin here.</b> Open a study, or try the sample, and click one of its days."
+        return (
+            "<b>Begin here.</b> Open a study, or try the sample, and click one of its days. Scans that are open by "
+            "themselves are measured once a study lists them: <i>mpi-track init FOLDER</i> writes one of a folder."
+        )
     return "<b>Begin here.</b> Click one of the days of the study: its organs are drawn and measured here."
 
 
