@@ -152,3 +152,9 @@ def test_a_photograph_of_light_names_no_sides_of_the_body() -> None:
     light = Volume(np.ones(grid.shape, np.float32), grid, Modality.BLI, is_projection=True)
     [view] = overlay_of(light, subject="m01", day=1.0).views
     assert (view.name, view.letters.strip()) == ("", "")
+
+
+def test_a_picture_is_at_most_as_wide_as_two_columns_in_print() -> None:
+    for anatomy in (None, example_volume(Modality.MR)):
+        wide, _ = overlay_figure(overlay_of(example_volume(), subject="m", day=0, anatomy=anatomy)).get_size_inches()
+        assert 25.4 * wide <= 180.0 + 1e-6

@@ -86,6 +86,10 @@ def _drawn(
     name: str, function: Callable[..., "Figure"], given: tuple[Any, ...], named: dict[str, Any]
 ) -> dict[str, bytes]:
     figure = function(*given, **named)
+    if figure.get_layout_engine() is not None:
+        # Laid out once: each file would do it again, which takes as long as to draw it.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     dots = _OF_SCANS if function is overlay_figure else _DOTS_PER_INCH
     return {f"{name}.{kind}": figure_bytes(figure, kind, dots_per_inch=dots) for kind in _KINDS}
 
