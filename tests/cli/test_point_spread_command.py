@@ -66,6 +66,7 @@ def test_a_scan_of_a_ball_becomes_a_point_spread(scan, tmp_path, capsys):
         ([], "the source's size is needed, once"),
         (["--source-diameter-mm", "1", "--source-size-mm", "1,1,5"], "once"),
         (["--source-size-mm", "1,1"], "one size or three lengths"),
+        (["--source-diameter-mm", "1", "--source-form", "capillary"], "give --source-size-mm instead"),
         (["--source-diameter-mm", "1", "--near-mm", "here"], "--near-mm needs X,Y,Z"),
         (["--source-diameter-mm", "9"], "does not look like a blurred source of this size"),
     ],

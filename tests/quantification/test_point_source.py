@@ -130,6 +130,17 @@ def test_of_several_sources_the_one_asked_for_is_measured():
     np.testing.assert_allclose(found.fit.centre_mm, MIDDLE_MM, atol=0.1)
 
 
+def test_a_second_source_a_cut_off_top_and_one_at_the_rim_are_told():
+    clean = scan_of(ball(1.0), peak_over_noise=200)
+    beside = clean.voxels + 0.4 * np.roll(clean.voxels, 8, axis=1)
+    two = measure_point_spread(clean.with_voxels(beside), 1.0, shape=PsfShape.GAUSSIAN)
+    assert any("something else shines 8 mm from the source" in doubt for doubt in two.doubts)
+    cut = clean.with_voxels(np.minimum(clean.voxels, 0.85 * clean.voxels.max()))
+    assert any("top is flat" in doubt for doubt in measure_point_spread(cut, 1.0, shape=PsfShape.GAUSSIAN).doubts)
+    with pytest.raises(MeasurementError, match="brightest at its edge"):
+        measure_point_spread(clean.with_voxels(np.roll(clean.voxels, 15, axis=2)), 1.0)
+
+
 def test_noise_alone_and_a_source_larger_than_all_that_is_seen_are_refused():
     rng = np.random.default_rng(0)
     grid = Grid.from_spacing((20, 20, 20), 1.0, frame="bed")

@@ -44,8 +44,8 @@ def measure_psf(
         str | None, typer.Option("--source-size-mm", help="PLANE,ROW,COLUMN: lengths of a box or capillary.")
     ] = None,
     source_form: Annotated[
-        SourceForm, typer.Option("--source-form", help="Of --source-size-mm: box or capillary.")
-    ] = SourceForm.BOX,
+        SourceForm | None, typer.Option("--source-form", help="Of --source-size-mm: box (default) or capillary.")
+    ] = None,
     shape: Annotated[ShapeOption, typer.Option("--shape", help="auto: what the scan speaks for.")] = ShapeOption.AUTO,
     near_mm: Annotated[
         str | None, typer.Option("--near-mm", help="X,Y,Z (LPS): the source near here, of several.")
@@ -101,7 +101,7 @@ def measure_psf(
     typer.echo(f"{measured.shape}{sure}: FWHM in mm {widths}; {measured.verdict}")
 
 
-def _source(diameter_mm: float | None, size_mm: str | None, form: SourceForm) -> Any:
+def _source(diameter_mm: float | None, size_mm: str | None, form: SourceForm | None) -> Any:
     from napari_mpi_track.quantification.known_source import KnownSource
 
     if (diameter_mm is None) == (size_mm is None):
@@ -110,9 +110,13 @@ def _source(diameter_mm: float | None, size_mm: str | None, form: SourceForm) ->
             remedy="give --source-diameter-mm of a ball, or --source-size-mm of a box or capillary",
         )
     if diameter_mm is not None:
+        if form not in (None, SourceForm.BALL):
+            raise MpiTrackError(
+                f"--source-diameter-mm is a ball's, --source-form says {form}", remedy="give --source-size-mm instead"
+            )
         return KnownSource.ball(diameter_mm)
     lengths = numbers(size_mm, "--source-size-mm") or ()
-    return KnownSource(form, lengths if len(lengths) > 1 else lengths[0])  # type: ignore[arg-type]
+    return KnownSource(form or SourceForm.BOX, lengths if len(lengths) > 1 else lengths[0])  # type: ignore[arg-type]
 
 
 def _place(text: str | None) -> tuple[float, ...] | None:

@@ -28,6 +28,8 @@ _SURE = 0.95
 _MOST_MISFIT = 0.05
 # ... and above this part the source is not what was said.
 _HOPELESS_MISFIT = 0.2
+# What else shines within the fit, in parts of the peak, that is no noise.
+_ANOTHER = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,7 +178,8 @@ def measure_point_spread(
         volume.grid.spacing_mm,
         scene.profiles(solutions),
     )
-    return replace(measured, doubts=_doubts(measured, is_clipped))
+    seen = [*_doubts(measured, is_clipped), *_doubts_of_scan(scene, best, peak, spread)]
+    return replace(measured, doubts=tuple(seen))
 
 
 def _plain(size_mm: float | ArrayLike) -> KnownSource:
@@ -199,6 +202,22 @@ def _chosen(
     log_ratio = gained * between / (2 * float((apart * noise.smear(apart)).sum()))
     probability = float(1 / (1 + np.exp(-min(log_ratio, 700.0))))
     return (better.shape if probability >= _SURE else None), probability, 2 * log_ratio
+
+
+def _doubts_of_scan(scene: SourceScene, best: Solution, peak: float, spread: float) -> list[str]:
+    """Return what the voxels show beside one whole source: a top cut off, or another source."""
+    said = []
+    ties = int(np.count_nonzero(scene.voxels == scene.voxels.max()))
+    if ties > (2 if np.all(scene.voxels == np.rint(scene.voxels)) else 1):
+        said.append(f"the source's top is flat ({ties} voxels of one value): the receiver or the file cut it off")
+    left = scene.voxels - best.model
+    at = np.unravel_index(int(np.argmax(left)), left.shape)
+    away_mm = float(np.linalg.norm((np.array(at) - scene.peak) * scene.spacing))
+    count = len(scene.axes)
+    widest_mm = float(np.exp(best.parameters[count : 2 * count]).max())
+    if left[at] > max(_ANOTHER * peak, 6 * spread) and away_mm > 1.5 * widest_mm:
+        said.append(f"something else shines {away_mm:.0f} mm from the source: errors are wide; scan one source alone")
+    return said
 
 
 def _doubts(found: MeasuredPointSpread, clipped: bool) -> tuple[str, ...]:

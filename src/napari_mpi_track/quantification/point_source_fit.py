@@ -97,6 +97,12 @@ class SourceScene:
         spacing = volume.grid.spacing_mm
         axes = tuple(axis for axis in range(3) if whole.shape[axis] > 1)
         peak = _brightest(volume, near_mm)
+        if any(peak[axis] in (0, whole.shape[axis] - 1) for axis in axes):
+            raise MeasurementError(
+                "the scan is brightest at its edge: a source cut off there shows no whole blur",
+                file=volume.file,
+                remedy="scan the source well inside the field, or say where it is (--near-mm)",
+            )
         base = float(np.nanmedian(whole))
         height = float(whole[peak]) - base
         if not height > 0:
