@@ -261,3 +261,31 @@ def test_published_whole_body_retention_of_an_antibody_has_the_half_life_of_a_lo
     assert fit_decay(hours / 24, percent, model="exponential").half_life_days * 24 == pytest.approx(148, rel=0.02)
     hours, percent, sd = organ("Liver")
     assert fit_decay(hours / 24, percent, errors=sd, model="exponential").flag in ("rising", "no_finite_interval")
+
+
+def test_two_exponentials_of_twelve_points_are_told_from_a_weibull_curve():
+    days = np.array([0, 0.5, 1, 2, 3, 5, 7, 10, 14, 18, 24, 30])
+    truth = 60 * np.exp2(-days) + 40 * np.exp2(-days / 14)
+    rng = np.random.default_rng(6)
+    chosen = [fit_decay(days, truth + 3 * rng.standard_normal(12), errors=np.full(12, 3.0)).model for _ in range(12)]
+    # 94 % of hundreds in benchmarks/decay_coverage.py.
+    assert chosen.count("biexponential") >= 10
+
+
+def test_values_that_are_all_nothing_have_no_decay_and_no_warning():
+    fit = fit_decay([0, 1, 3, 7, 14], np.zeros(5))
+    assert (fit.model, fit.flag, fit.points) == ("", "below_detection", 5)
+    assert "no signal above zero" in fit.reason
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+def test_values_beyond_arithmetic_are_refused(size):
+    with pytest.raises(TableError, match="beyond what can be computed"):
+        fit_decay([0, 1, 3, 7], size * np.array([1, 0.8, 0.5, 0.2]))
+
+
+def test_points_further_from_the_curve_than_their_errors_are_told():
+    days = np.array([0, 1, 3, 7.0])
+    fit = fit_decay(days, [100, 60, 70, 30], errors=np.ones(4))
+    assert "further from the curve than their errors" in fit.reason
+    assert fit_decay(days, 100 * np.exp2(-days / 4), errors=np.ones(4)).reason == ""

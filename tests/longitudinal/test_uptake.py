@@ -62,3 +62,36 @@ def test_four_days_allow_the_uptake_from_nothing_only():
     fit = fit_decay(days, [5.0, 11.0, 18.0, 19.0], errors=np.ones(4))
     assert fit.model == "uptake"
     assert fit_decay(days[:3], [5, 11, 18.0], errors=np.ones(3), model="uptake").flag == "too_few_points"
+
+
+def test_a_tumour_that_holds_some_fills_and_empties_is_explained():
+    """131I diabody in a tumour, %ID/g over hours (PMC4154813, table 1, SEM): seen at once, highest at 4 h."""
+    hours, uptake = np.array([0, 2, 4, 6, 18, 24.0]), np.array([2.49, 9.32, 10.02, 9.15, 6.43, 4.79])
+    sem = np.array([0.33, 1.73, 0.69, 0.77, 1.05, 1.28])
+    fit = fit_decay(hours / 24, uptake, errors=sem)
+    assert (fit.model, fit.flag, fit.half_life_days) == ("uptake_washout_from_start", "rising", None)
+    assert np.all(np.abs(fit.curve(hours / 24) - uptake) < sem)
+    assert 2 < 24 * fit.parameters["peak_day"] < 6
+
+
+def test_an_exact_rise_and_fall_from_a_start_gives_its_parameters():
+    days = np.array([0, 0.25, 1, 2, 4, 7, 14, 21.0])
+    curve = 60 * np.exp(-0.08 * days) - 50 * np.exp(-0.9 * days)
+    fit = fit_decay(days, curve, errors=np.full(8, 0.5))
+    assert fit.parameters["start"] == pytest.approx(10, rel=1e-5)
+    assert fit.parameters["rate_in_per_day"] == pytest.approx(0.9, rel=1e-5)
+    assert fit.parameters["rate_out_per_day"] == pytest.approx(0.08, rel=1e-5)
+    np.testing.assert_allclose(fit.curve(days), curve, rtol=1e-5)
+
+
+def test_an_uptake_asked_for_of_what_falls_is_refused_in_words():
+    fit = fit_decay([0, 1, 3, 7, 14], [100, 80, 60, 30, 12], model="uptake")
+    assert (fit.model, fit.flag) == ("", "")
+    assert "falls" in fit.reason
+
+
+def test_a_straight_rise_has_no_half_time():
+    fit = fit_decay([0, 1, 3, 7, 14], [0, 1, 3, 7, 14.0])
+    assert fit.flag == "rising"
+    assert "half_rise_days" not in fit.parameters
+    assert fit.parameters["half_rise_low_days"] > 14

@@ -56,6 +56,7 @@ CONTRACT_FLAGS = (
 ADDED = {
     Measurement: "background_sd background_local signal_total_local centre_x_mm centre_y_mm centre_z_mm "
     "extent_plane_mm extent_row_mm extent_column_mm noise_degrees_of_freedom",
+    DecayRow: "reason",
 }
 
 

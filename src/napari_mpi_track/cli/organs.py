@@ -248,7 +248,8 @@ def _curve_in_words(record: dict[str, str], keys: list[str]) -> str:
     half_life = record["half_life_days"]
     interval = f"{_three(record['half_life_low_days'])} to {_three(record['half_life_high_days'])}"
     told = f"half-life {_three(half_life)} days ({interval})" if half_life else "no half-life"
-    return f"{name}: {told}, {record['points']} points {record['flag'].replace('_', ' ')}".rstrip()
+    points = "1 point" if record["points"] == "1" else f"{record['points']} points"
+    return f"{name}: {told}, {points}" + (f": {record['reason']}" if record["reason"] else "")
 
 
 def _three(number: str) -> str:
@@ -258,9 +259,19 @@ def _three(number: str) -> str:
 def _read_rows(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = [dict(row) for row in csv.DictReader(stream)]
+            reader = csv.DictReader(stream)
+            rows = [dict(row) for row in reader]
+            names = list(reader.fieldnames or [])
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
         raise TableError(f"the table cannot be read ({problem})", file=path, remedy="give a CSV in UTF-8") from None
     if not rows:
         raise TableError("the table holds no rows", file=path, remedy="give a CSV with a header and rows")
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise TableError(f"the column '{twice[0]}' is there twice", file=path, remedy="name every column once")
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise TableError(
+                f"row {number} does not have the {len(names)} cells of the header", file=path, remedy="mend the table"
+            )
     return rows

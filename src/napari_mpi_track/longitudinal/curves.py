@@ -263,6 +263,7 @@ def _as_row(subject: str, group: str, modality: str, organ: str, fit: DecayFit) 
         fit.points,
         fit.censored_points,
         fit.flag,
+        fit.reason,
     )
 
 

@@ -13,7 +13,7 @@ from napari_mpi_track.errors import TableError
 from napari_mpi_track.imaging.frozen import frozen, get_state, set_state
 from napari_mpi_track.longitudinal.decay_likelihood import Samples, profile
 from napari_mpi_track.longitudinal.decay_models import MODELS, DecayModel
-from napari_mpi_track.longitudinal.decay_search import Best
+from napari_mpi_track.longitudinal.decay_search import LOG_2, Best, half_life_range
 from napari_mpi_track.longitudinal.uptake import UPTAKES
 
 ModelChoice = Literal["auto", "exponential", "plateau", "biexponential", "weibull", "uptake"]
@@ -22,6 +22,9 @@ BELOW_DETECTION = "below_detection"
 TOO_FEW_POINTS = "too_few_points"
 NO_FINITE_INTERVAL = "no_finite_interval"
 _CLOSE_AICC = 2.0
+_MISFIT = 0.01
+_LARGEST = 1e100
+_NO_SIGNAL = "there is no signal above zero that could leave"
 ALL_MODELS: dict[str, DecayModel] = {**MODELS, **UPTAKES}
 
 
@@ -33,7 +36,7 @@ class DecayFit:
     ----------
     model
         ``exponential``, ``plateau``, ``biexponential`` or ``weibull``; of a rising organ ``uptake``,
-        ``uptake_from_start`` or ``uptake_washout``; empty when nothing was fitted.
+        ``uptake_from_start``, ``uptake_washout`` or ``uptake_washout_from_start``; empty when nothing was fitted.
     parameters
         By name: ``amplitude`` (at time 0) and ``plateau`` in the unit of the values, rates per day, times in days. Of
         an uptake also ``half_rise_days``, from day 0 to half of the plateau, with its interval where it is finite.
@@ -53,7 +56,7 @@ class DecayFit:
     flag
         Blank, or one of ``rising``, ``too_few_points``, ``no_finite_interval``, ``below_detection``.
     reason
-        Why there is no fit or no half-life, in words.
+        Why there is no fit or no half-life, or that the points lie further from the curve than their errors, in words.
     """
 
     model: str
@@ -107,9 +110,10 @@ def fit_decay(
     limits
         Detection limit of each point, shape (n,), used where censored; the values themselves when not given.
     model
-        One model, or ``auto``: the simplest decay within 2 of the lowest AICc; where the signal rises, or its highest
-        value is not the first day's, an uptake if it fits better by more than 2. ``uptake`` takes the simplest of
-        these: from nothing on day 0 to a plateau, from what was there on day 0, or up and down again.
+        One model, or ``auto``: the exponential, unless another's AICc is lower by more than 2; then the simplest of
+        the others within 2 of the lowest. Where the signal rises, or its highest value is not the first day's, an
+        uptake if it fits better by more than 2. ``uptake`` takes the simplest of these: from nothing on day 0 to a
+        plateau, from what was there on day 0, or up and down again, from nothing or from what was there.
     level
         Of the interval.
 
@@ -121,7 +125,8 @@ def fit_decay(
     Raises
     ------
     TableError
-        Numbers that are not finite, errors that are not positive, arrays that do not match, an unknown model.
+        Numbers that are not finite or beyond 1e+-100, errors that are not positive, arrays that do not match, an
+        unknown model.
 
     Notes
     -----
@@ -129,6 +134,8 @@ def fit_decay(
     doi:10.2307/1907382). Intervals by profile likelihood: chi-square where errors are known, else n log(1 + F/(n - p))
     with F(1, n - p) (Bates & Watts 1988, doi:10.1002/9780470316757, ch. 6). A model of p parameters needs p + 2 points
     with known errors and p + 3 without: below that AICc (Hurvich & Tsai 1989, doi:10.1093/biomet/76.2.297) is infinite.
+    AICc corrects for a scatter that is estimated. Where errors are known it is kept to protect the exponential, and
+    the richer models are told apart by AIC itself, or two exponentials would pass for a Weibull curve too often.
     A reference that is 100 % by construction is no point.
     """
     samples = _samples(time_days, values, errors, censored_below, limits)
@@ -137,9 +144,14 @@ def fit_decay(
     families: dict[str, list[DecayModel]] = {"auto": [*MODELS.values()], "uptake": [*UPTAKES.values()]}
     wanted = families.get(model) or [MODELS[model]]
     count, censored = samples.times.size, int(samples.is_censored.sum())
-    found = _simplest(wanted, samples)
-    if found is None:
+    if not any(_is_allowed(each, samples) for each in wanted):
         return DecayFit("", count, censored, flag=TOO_FEW_POINTS, reason=_too_few(wanted[0], samples))
+    if not (samples.values[~samples.is_censored] > 0).any():
+        return DecayFit("", count, censored, flag=BELOW_DETECTION, reason=_NO_SIGNAL)
+    found = _simplest(wanted, samples)
+    assert found is not None
+    if model == "uptake" and _falls(samples, found):
+        return DecayFit("", count, censored, reason="the signal falls: it has no uptake")
     if model == "auto" and (found.best.is_rising or _peaks_late(samples)):
         risen = _simplest([*UPTAKES.values()], samples)
         if risen is not None and risen.aicc < found.aicc - (0.0 if found.best.is_rising else _CLOSE_AICC):
@@ -148,10 +160,21 @@ def fit_decay(
 
 
 def _simplest(models: Sequence[DecayModel], samples: Samples) -> "_Fitted | None":
-    """Return the first of the models within 2 of the lowest AICc; ``None`` if the points allow none of them."""
+    """Return the first model, unless another's AICc is lower by more than 2: then the first of those within 2 of the
+    lowest criterion. ``None`` if the points allow none of them.
+    """
     fits = [_fitted(m, samples) for m in models if _is_allowed(m, samples)]
-    lowest = min((fit.aicc for fit in fits), default=0.0)
-    return next((fit for fit in fits if fit.aicc <= lowest + _CLOSE_AICC), None)
+    if not fits or fits[0].aicc <= min(fit.aicc for fit in fits) + _CLOSE_AICC:
+        return fits[0] if fits else None
+    lowest = min(fit.criterion for fit in fits[1:])
+    return next(fit for fit in fits[1:] if fit.criterion <= lowest + _CLOSE_AICC)
+
+
+def _falls(samples: Samples, risen: "_Fitted") -> bool:
+    if not _is_allowed(MODELS["exponential"], samples):
+        return False
+    decay = _fitted(MODELS["exponential"], samples)
+    return not decay.best.is_rising and decay.aicc < risen.aicc - _CLOSE_AICC
 
 
 def _peaks_late(samples: Samples) -> bool:
@@ -177,6 +200,7 @@ class _Fitted:
     scale: float
     deviance: float
     aicc: float
+    criterion: float
 
 
 def _points_needed(model: DecayModel, samples: Samples) -> int:
@@ -198,7 +222,8 @@ def _fitted(model: DecayModel, samples: Samples) -> _Fitted:
     deviance = float(found.deviance[0])
     free = model.parameter_count + (0 if samples.has_errors else 1)
     aicc = deviance + 2 * free + 2 * free * (free + 1) / (samples.times.size - free - 1)
-    return _Fitted(model, best, float(found.amplitude[0]), float(found.scale[0]), deviance, aicc)
+    criterion = deviance + 2 * free if samples.has_errors else aicc
+    return _Fitted(model, best, float(found.amplitude[0]), float(found.scale[0]), deviance, aicc, criterion)
 
 
 def _described(fit: _Fitted, samples: Samples, level: float) -> DecayFit:
@@ -217,18 +242,35 @@ def _described(fit: _Fitted, samples: Samples, level: float) -> DecayFit:
     }
     half_life = model.half_life(best)
     if fit.amplitude <= 0:
-        return DecayFit(**common, flag=BELOW_DETECTION, reason="there is no signal above zero that could leave")
+        return DecayFit(**common, flag=BELOW_DETECTION, reason=_NO_SIGNAL)
+    misfit = _misfit(fit, samples)
     if model.name in UPTAKES:
         common["parameters"] = {**parameters, **_half_rise(fit, samples, level)}
-        return DecayFit(**common, flag=RISING, reason="the signal rises: an uptake, without a half-life")
+        return DecayFit(**common, flag=RISING, reason=f"the signal rises: an uptake, without a half-life{misfit}")
     if best.is_rising:
-        return DecayFit(**common, flag=RISING, reason="the signal does not fall")
+        return DecayFit(**common, flag=RISING, reason=f"the signal does not fall{misfit}")
     if half_life is None:
-        return DecayFit(**common, reason="the plateau is above one half of the first day")
+        return DecayFit(**common, reason=f"the plateau is above one half of the first day: no half-life{misfit}")
     low, high = model.half_life_interval(samples, half_life, fit.deviance + _cut(model, samples, level))
     flag = "" if low is not None and high is not None else NO_FINITE_INTERVAL
-    reason = "the data do not exclude a half-life without limit" if flag else ""
+    reason = f"the half-life has no {_open_side(low, high)} within the data{misfit}" if flag else misfit.lstrip("; ")
     return DecayFit(**common, half_life_days=half_life, low=low, high=high, flag=flag, reason=reason)
+
+
+def _open_side(low: float | None, high: float | None) -> str:
+    if low is None and high is None:
+        return "limit on either side"
+    return "lower limit" if low is None else "upper limit"
+
+
+def _misfit(fit: _Fitted, samples: Samples) -> str:
+    """Return words where the points lie further from the curve than their known errors: p below 0.01, chi-square."""
+    from scipy.special import chdtrc
+
+    degrees = samples.times.size - fit.model.parameter_count
+    if not samples.has_errors or samples.is_censored.any() or chdtrc(degrees, fit.deviance) >= _MISFIT:
+        return ""
+    return "; the points lie further from the curve than their errors: the interval is too narrow"
 
 
 def _half_rise(fit: _Fitted, samples: Samples, level: float) -> dict[str, float]:
@@ -237,8 +279,11 @@ def _half_rise(fit: _Fitted, samples: Samples, level: float) -> dict[str, float]
     half_rise = model.half_rise(fit.best)
     if half_rise is None:
         return {}
+    slow, fast = half_life_range(samples)
+    is_seen = 1.01 * slow < LOG_2 / fit.best.coordinates[0] < 0.99 * fast
     low, high = model.half_rise_interval(samples, half_rise, fit.deviance + _cut(model, samples, level))
-    found = {"half_rise_days": half_rise, "half_rise_low_days": low, "half_rise_high_days": high}
+    # At the edge of what was searched no plateau, or no rise, is in sight.
+    found = {"half_rise_days": half_rise if is_seen else None, "half_rise_low_days": low, "half_rise_high_days": high}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -282,6 +327,9 @@ def _samples(
     used = np.where(is_censored, bounds, signal)
     if not (np.isfinite(times).all() and np.isfinite(used).all() and np.isfinite(sd).all()):
         raise TableError("times, values and errors must be finite numbers", remedy="leave out days without a value")
+    largest = float(np.abs(used).max(initial=0.0))
+    if largest > _LARGEST or 0 < largest < 1 / _LARGEST:
+        raise TableError(f"a value of {largest:.3g} is beyond what can be computed with", remedy="give another unit")
     if (sd <= 0).any():
         raise TableError(
             "every error must be above 0", remedy="leave out a reference that is 100 % by construction: it is no point"

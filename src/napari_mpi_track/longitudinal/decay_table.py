@@ -10,7 +10,7 @@ from napari_mpi_track.longitudinal.decay import DecayFit, ModelChoice, fit_decay
 
 _HEADER = (
     "model", "parameters", "rate_per_day", "half_life_days", "half_life_low_days", "half_life_high_days",
-    "plateau_percent", "aicc", "r_squared", "points", "censored_points", "flag",
+    "plateau_percent", "aicc", "r_squared", "points", "censored_points", "flag", "reason",
 )  # fmt: skip
 
 
@@ -45,7 +45,8 @@ def fit_decay_table(
     Raises
     ------
     TableError
-        For a column that is not there, or text where a number is needed: with row (the header is 1) and column.
+        For a column that is not there, text where a number is needed, or an error that is not above 0: with row (the
+        header is 1) and column; for what :func:`fit_decay` refuses, with the curve.
     """
     for name in (time, value, *([] if error is None else [error]), *by):
         if name not in rows[0]:
@@ -56,12 +57,21 @@ def fit_decay_table(
         if not (row[value] or "").strip():
             continue
         sd = 0.0 if error is None else _number(row, error, number, file)
+        if error is not None and sd <= 0:
+            raise TableError(
+                f"row {number}, column '{error}': an error must be above 0, got {sd:g}",
+                file=file,
+                remedy="leave out a reference that is 100 % by construction: it is no point",
+            )
         point = (_number(row, time, number, file) * days_per_unit, _number(row, value, number, file), sd)
         curves.setdefault(tuple(row[name] or "" for name in by), []).append(point)
     records = []
     for key, points in curves.items():
         times, values, errors = zip(*points, strict=True)
-        fit = fit_decay(times, values, errors=None if error is None else errors, model=model)
+        try:
+            fit = fit_decay(times, values, errors=None if error is None else errors, model=model)
+        except TableError as refused:
+            raise TableError(f"{', '.join(key)}: {refused.what}" if key else refused.what, file=file) from None
         records.append([*key, *_columns(fit)])
     return [*by, *_HEADER], records
 
@@ -77,6 +87,7 @@ def _columns(fit: DecayFit) -> list[str]:
         str(fit.points),
         str(fit.censored_points),
         fit.flag,
+        fit.reason,
     ]
 
 
@@ -88,6 +99,8 @@ def _number(row: Mapping[str, str | None], column: str, number: int, file: Path 
         found = float("nan")
     if not isfinite(found):
         raise TableError(
-            f"row {number}, column '{column}': a number was needed, got '{text}'", file=file, remedy="mend the table"
+            f"row {number}, column '{column}': a number was needed, got '{text}'",
+            file=file,
+            remedy="leave a value empty that is missing; give times as days or hours since the injection, not as dates",
         )
     return found

@@ -40,17 +40,21 @@ def group_row(group: str, modality: str, organ: str, courses: Sequence[AnimalCou
     animals. No percentile bootstrap: over four animals it covers 80 %.
     """
     rows = [course.row for course in courses]
+    without = sum(not row.half_life_days for row in rows)
+    left_out = f"{without} of {len(rows)} animals have no half-life and are left out" if without else ""
     points, censored = sum(row.points for row in rows), sum(row.censored_points for row in rows)
+    too_few = f"a group's half-life needs two animals with one, got {len(rows) - without}"
     blank = DecayRow(
-        "", group, modality, organ, "", "", None, None, None, None, None, None, None, points, censored, "too_few_points"
-    )
+        "", group, modality, organ, "", "", None, None, None, None, None, None, None, points, censored,
+        "too_few_points", too_few,
+    )  # fmt: skip
     half_lives = [row.half_life_days for row in rows if row.half_life_days]
     if len(half_lives) < 2:
         return blank
     line = _mixed_line(courses)
     if line is not None:
         return _of_line(blank, line, len(courses))
-    return _of_animals(blank, half_lives)
+    return replace(_of_animals(blank, half_lives), reason=left_out)
 
 
 def _mixed_line(courses: Sequence[AnimalCourse]) -> MixedLine | None:
@@ -89,6 +93,7 @@ def _of_line(blank: DecayRow, line: MixedLine, animals: int) -> DecayRow:
         half_life_low_days=log(2.0) / -low_slope if low_slope < 0 else None,
         half_life_high_days=log(2.0) / -high_slope if high_slope < 0 else None,
         flag=_flags("no_finite_interval" if high_slope >= 0 else "", animals),
+        reason="",
     )
 
 

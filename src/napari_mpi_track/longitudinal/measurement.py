@@ -73,7 +73,10 @@ class RetentionRow:
 
 @dataclass(frozen=True, slots=True)
 class DecayRow:
-    """The decay fitted to one organ of one subject (empty subject: the group's): a row of decay.csv."""
+    """The decay fitted to one organ of one subject (empty subject: the group's): a row of decay.csv.
+
+    ``reason`` says in words why there is no half-life, or what to mind about it.
+    """
 
     subject: str
     group: str
@@ -91,6 +94,7 @@ class DecayRow:
     points: int
     censored_points: int
     flag: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,6 +198,76 @@ class UptakeWashout(_Rising):
         return np.asarray(height(since) / height(at_peak))
 
 
-UPTAKES: dict[str, Uptake | UptakeFromStart | UptakeWashout] = {
-    model.name: model for model in (Uptake(), UptakeFromStart(), UptakeWashout())
+@dataclass(frozen=True, slots=True)
+class UptakeWashoutFromStart(_Rising):
+    """size (e^(-k_out t) - q e^(-k_in t)), t since day 0. Coordinates: log k_out, log of k_in/k_out, q.
+
+    The curve starts at size (1 - q); it rises where q k_in is above k_out.
+    """
+
+    name: str = "uptake_washout_from_start"
+    parameter_count: int = 4
+
+    _BOX = ((0.01, log(1e4)), (0.01, 1.0))
+
+    def best(self, samples: Samples) -> Best:
+        """Return the shape of highest likelihood."""
+        slow, fast = half_life_range(samples)
+        box = ((log(LOG_2 / fast), log(LOG_2 / slow)), *self._BOX)
+        found = zoom(samples, box, lambda c: self._shape(samples.times, np.exp(c[0]), np.exp(c[1]), c[2]))
+        out, ratio, part = exp(found[0]), exp(found[1]), found[2]
+        shape = self._shape(samples.times, *(np.array([value]) for value in (out, ratio, part)))[0]
+        return Best((out, ratio, part), shape, is_rising=True)
+
+    def half_rise(self, best: Best) -> float | None:  # noqa: ARG002
+        """Return none: there is no plateau; the day of the peak is among the parameters."""
+        return None
+
+    def half_rise_interval(
+        self,
+        samples: Samples,  # noqa: ARG002
+        half_rise: float,  # noqa: ARG002
+        highest_deviance: float,  # noqa: ARG002
+    ) -> tuple[float | None, float | None]:
+        """Return none."""
+        return None, None
+
+    def parameters(self, best: Best, amplitude: float, first_day: float) -> dict[str, float]:  # noqa: ARG002
+        """Return start, peak, peak_day, and the rates in and out."""
+        out, ratio, part = best.coordinates
+        coordinates = tuple(np.array([value]) for value in (out, ratio, part))
+        return {
+            "start": amplitude * float(self._shape(np.zeros(1), *coordinates)[0, 0]),
+            "peak": amplitude,
+            "peak_day": float(self._peak_day(*coordinates)[0]),
+            "rate_in_per_day": ratio * out,
+            "rate_out_per_day": out,
+        }
+
+    def curve(self, times: Floats, parameters: Mapping[str, float]) -> Floats:
+        """Return the curve at ``times``."""
+        out, into = parameters["rate_out_per_day"], parameters["rate_in_per_day"]
+        peak, start, at = parameters["peak"], parameters["start"], parameters["peak_day"]
+        # size and q follow from the start and the peak, in both of which they are linear.
+        size = (peak - start * exp(-into * at)) / (exp(-out * at) - exp(-into * at)) if at > 0 else peak
+        since = np.maximum(times, 0.0)
+        return np.asarray(size * np.exp(-out * since) - (size - start) * np.exp(-into * since))
+
+    @staticmethod
+    def _peak_day(out: Floats, ratio: Floats, part: Floats) -> Floats:
+        return np.asarray(np.log(np.maximum(part * ratio, 1.0)) / (out * (ratio - 1.0)))
+
+    def _shape(self, times: Floats, out: Floats, ratio: Floats, part: Floats) -> Floats:
+        """Return shapes that are 1 at their peak, on day 0 where they do not rise."""
+        at_peak = self._peak_day(out, ratio, part)[:, None]
+        out, into, part = out[:, None], (ratio * out)[:, None], part[:, None]
+
+        def height(at: Floats) -> Floats:
+            return np.asarray(np.exp(-out * at) - part * np.exp(-into * at))
+
+        return np.asarray(height(np.maximum(times, 0.0)) / height(at_peak))
+
+
+UPTAKES: dict[str, Uptake | UptakeFromStart | UptakeWashout | UptakeWashoutFromStart] = {
+    model.name: model for model in (Uptake(), UptakeFromStart(), UptakeWashout(), UptakeWashoutFromStart())
 }
