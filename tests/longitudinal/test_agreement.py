@@ -120,3 +120,26 @@ def test_mpi_beside_pet_gives_the_ratio_of_every_organ_and_day():
 
 def test_one_animal_is_no_agreement():
     assert agreement_rows(rows({"liver": 1.3}, animals=1)) == []
+
+
+def test_demings_line_and_its_jackknife_error_are_those_of_ncss():
+    """NCSS chapter 303, example 5, as R's mcr and SimplyAgree print it; their error ratio of 4 is that of x to y."""
+    x = np.array([7, 8.3, 10.5, 9, 5.1, 8.2, 10.2, 10.3, 7.1, 5.9])
+    y = np.array([7.9, 8.2, 9.6, 9, 6.5, 7.3, 10.2, 10.6, 6.3, 5.2])
+    assert deming(x, y, 0.25) == pytest.approx((1.00119422781949, -0.0897448990070444), rel=1e-9)
+    found = [jackknifed(lambda kept, at=at: deming(x[kept], y[kept], 0.25)[at], list(range(10))) for at in (0, 1)]
+    # 2.262157 is Student's t with 9 degrees of freedom; Linnet (and NCSS) take 8.
+    errors = [(each.high - each.low) / (2 * 2.262157) for each in found]
+    assert errors == pytest.approx([0.18718, 1.72199], abs=6e-6)
+
+
+def test_jackknife_intervals_of_few_animals_hold_the_slope():
+    rng = np.random.default_rng(4)
+    animal, covered, runs = np.repeat(np.arange(4), 3), 0, 200
+    for _ in range(runs):
+        truth = np.outer(np.exp(0.15 * rng.standard_normal(4)), [80.0, 40.0, 20.0]).ravel()
+        x, y = truth + 3 * rng.standard_normal(12), 2 + 1.2 * truth + 4 * rng.standard_normal(12)
+        found = jackknifed(lambda kept, x=x, y=y: deming(x[kept], y[kept], 16 / 9)[0], animal)
+        covered += found.low <= 1.2 <= found.high
+    # Three standard errors over 200 runs are 4.6 %.
+    assert covered / runs == pytest.approx(0.95, abs=0.046)

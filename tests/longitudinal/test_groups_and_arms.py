@@ -186,3 +186,60 @@ def test_scores_are_changes_from_their_first_day_and_say_how_many():
     assert (row.score, row.score_day, row.measure, row.animals, row.flag) == ("WOMAC", 42, "change", 6, "small_n")
     assert row.spearman == pytest.approx(-1.0)
     assert row.low is None
+
+
+def test_the_mixed_line_is_that_of_sas_proc_mixed():
+    """Stability of three batches (SAS/STAT User's Guide, PROC MIXED, "Random Coefficients"; data of Obenchain 1990).
+
+    Unbalanced in time, and three: the fewest this model takes.
+    """
+    batches = {
+        0: ["101.2 103.3 103.3 102.1 104.4 102.4", "102.6 102.7 102.4 102.1 102.9 102.6",
+            "105.1 103.9 106.1 104.1 103.7 104.6"],
+        1: ["98.8 99.4 99.7 99.5", "99.1 99.0 99.9 100.6", "102.2 102.0 100.8 99.8"],
+        3: ["98.4 99.0 97.3 99.8", "105.7 103.3 103.4 104.0", "101.2 101.8 100.8 102.6"],
+        6: ["101.5 100.2 101.7 102.7", "101.3 101.5 100.9 101.4", "101.1 102.0 100.1 100.2"],
+        9: ["96.3 97.2 97.2 96.3", "94.1 96.5 97.2 95.6", "100.9 99.5 102.2 100.8"],
+        12: ["97.3 97.9 96.8 97.7 97.7 96.7", "93.1 92.8 95.4 92.2 92.2 93.0", "97.8 98.3 96.9 98.4 96.9 96.5"],
+    }  # fmt: skip
+    points = [
+        (month, float(assay), batch)
+        for month, of_batches in batches.items()
+        for batch, assays in enumerate(of_batches)
+        for assay in assays.split()
+    ]
+    month, assay, batch = (np.array(column) for column in zip(*points, strict=True))
+    line = fit_mixed_line(month, assay, batch)
+    assert line.intercept == pytest.approx(102.70, abs=6e-3)
+    assert line.slope == pytest.approx(-0.5259, abs=6e-5)
+    assert (line.intercept_se, line.slope_se) == pytest.approx((0.6456, 0.1194), abs=6e-5)
+    assert np.square(line.between_sd) == pytest.approx([0.9768, 0.03717], rel=2e-4)
+    assert line.residual_sd**2 == pytest.approx(3.2932, rel=2e-5)
+    assert line.slope_df == pytest.approx(2, abs=1e-6)
+
+
+def test_arms_whose_animals_hardly_differ_have_no_effect_size_and_no_crash():
+    assert hedges_g([100.0, 100.0001], [1.0, 1.0001]) is None
+    assert all(np.isfinite(hedges_g([100.0, 101.0], [1.0, 2.0])))
+
+
+def test_animals_below_detection_are_said_where_arms_are_compared_and_rank_last_beside_scores():
+    lost = [
+        replace(row, retention_percent=None, flag="below_detection") if row.subject == "x" else row
+        for row in retention()
+    ]
+    assert all(row.flag == "small_n;below_detection" for row in arm_rows(a_study(GROUPS), [], lost, []))
+    given = {name: {"scores": {"WOMAC": {0: 50.0, 42: 50.0 - value / 2}}} for name, value in KEPT.items()}
+    (row,) = score_rows(a_study(GROUPS, **given), lost)
+    assert (row.animals, row.flag) == (6, "small_n;below_detection")
+    (seen,) = score_rows(a_study(GROUPS, **given), retention())
+    assert row.spearman == pytest.approx(seen.spearman)
+
+
+def test_animals_without_a_half_life_are_said_in_the_groups_row():
+    rng = np.random.default_rng(6)
+    courses = [course(name, half_life, rng) for name, half_life in (("a", 5.0), ("b", 6.0), ("c", 9.0))]
+    courses[2] = replace(courses[2], row=replace(courses[2].row, half_life_days=None))
+    row = group_row("g", "MPI", "joint", courses)
+    assert json.loads(row.parameters)["animals"] == 2
+    assert row.reason == "1 of 3 animals have no half-life and are left out"

@@ -7,12 +7,14 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_mpi_track.longitudinal.curves import signal_before
 from napari_mpi_track.longitudinal.measurement import ArmRow, DecayRow, Measurement, RetentionRow
 from napari_mpi_track.longitudinal.study import FreeLabel, Study
 
 Floats = NDArray[np.float64]
 _SMALL = "small_n"
 _FEW = 10
+_FARTHEST_T = 1e3
 
 
 def arm_rows(
@@ -25,7 +27,9 @@ def arm_rows(
     Welch's t intervals over animals, of values and, for ratios, of their logarithms (Welch 1947,
     doi:10.1093/biomet/34.1-2.28). p values are of the differences and of the ratios of half-lives, and Holm's
     (doi:10.2307/4615733) over all of one measure; ``comparisons`` says how many these are. Retention against the
-    injected dose is normalised by dose already; the signal per ug of iron needs no syringe signal.
+    injected dose is normalised by dose already; the signal per ug of iron needs no syringe signal, and is that above
+    the scan before injection where there is one. Animals below detection have no retention and are left out of it,
+    which favours the arm that lost more: flagged ``below_detection``.
     """
     arms = list(dict.fromkeys(subject.group for subject in study.subjects))
     controls = [subject.group for subject in study.subjects if subject.is_control]
@@ -49,7 +53,10 @@ def _retention_rows(study: Study, retention: Sequence[RetentionRow], arm: str, o
         if any(row.reference.startswith("day") and row.reference == f"day {day:g}" for row in here):
             continue
         ours, theirs = ([float(row.retention_percent or 0.0) for row in here if row.group == g] for g in (arm, other))
-        blank = ArmRow(modality, organ, day, "", arm, other, None, None, None, len(ours), len(theirs))
+        of_day = [row for row in retention if (row.modality, row.organ, row.day) == (modality, organ, day)]
+        limits = {part for row in of_day if row.group in (arm, other) for part in row.flag.split(";")}
+        flag = ";".join(name for name in ("below_detection", "interpolated") if name in limits)
+        blank = ArmRow(modality, organ, day, "", arm, other, None, None, None, len(ours), len(theirs), flag=flag)
         found += compared(blank, "retention", ours, theirs)
         if study.free_label is not None and any(subject.is_control for subject in study.subjects):
             found += _corrected(blank, ours, theirs, study.free_label)
@@ -65,12 +72,18 @@ def _iron_rows(study: Study, rows: Sequence[Measurement], arm: str, other: str) 
     for organ, day in dict.fromkeys((row.organ, row.day) for row in seen):
         here = [row for row in seen if (row.organ, row.day) == (organ, day)]
         ours, theirs = (
-            [row.signal.value / iron[row.subject] for row in here if row.group == g and row.signal]
+            [_above_before(study, rows, row) / iron[row.subject] for row in here if row.group == g]
             for g in (arm, other)
         )
         blank = ArmRow("MPI", organ, day, "", arm, other, None, None, None, len(ours), len(theirs))
         found += compared(blank, "signal_per_ug_iron", ours, theirs)
     return found
+
+
+def _above_before(study: Study, rows: Sequence[Measurement], row: Measurement) -> float:
+    before = signal_before(study.subject(row.subject), rows, row)
+    assert row.signal is not None
+    return row.signal.value - (0.0 if before is None else before.value)
 
 
 def _half_life_rows(decay: Sequence[DecayRow], arm: str, other: str) -> list[ArmRow]:
@@ -95,8 +108,7 @@ def compared(blank: ArmRow, name: str, ours: Sequence[float], theirs: Sequence[f
     """Return difference, ratio and Hedges' g of two arms; none with fewer than two animals in either."""
     if min(len(ours), len(theirs)) < 2:
         return []
-    flag = _SMALL if min(len(ours), len(theirs)) < _FEW else ""
-    blank = replace(blank, flag=flag)
+    blank = replace(blank, flag=_flags(ours, theirs, blank.flag))
     value, low, high, p = _welch(np.array(ours), np.array(theirs))
     found = [replace(blank, measure=f"{name}_difference", value=value, low=low, high=high, p=p)]
     if min(*ours, *theirs) > 0:
@@ -123,7 +135,7 @@ def _welch(ours: Floats, theirs: Floats) -> tuple[float, float, float, float | N
 
 
 def hedges_g(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float] | None:
-    """Return Hedges' g of two arms with its 95 % interval; ``None`` where neither arm varies.
+    """Return Hedges' g of two arms with its 95 % interval; ``None`` where neither arm varies to speak of.
 
     Notes
     -----
@@ -143,6 +155,9 @@ def hedges_g(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, flo
     size = float(first.mean() - second.mean()) / sqrt(squares / degrees)
     root = sqrt(first.size * second.size / (first.size + second.size))
     t = size * root
+    # The non-central t is not computed far out, and an effect of hundreds of SDs says nothing more.
+    if abs(t) > _FARTHEST_T:
+        return None
 
     def limit(probability: float, way: float) -> float:
         """Return the effect size whose t is above (or below) this one with the probability of a tail."""
@@ -171,7 +186,6 @@ def _corrected(blank: ArmRow, ours: Sequence[float], theirs: Sequence[float], fr
     of_fraction = ((mean - control) / kept**2 * free.sd) ** 2
     degrees = sum(parts) ** 2 / max(parts[0] ** 2 / (len(ours) - 1) + parts[1] ** 2 / (len(theirs) - 1), 1e-300)
     reach = sqrt(float(stdtrit(max(degrees, 1.0), 0.975)) ** 2 * sum(parts) + 1.96**2 * of_fraction)
-    flag = _SMALL if min(len(ours), len(theirs)) < _FEW else ""
     return [
         replace(
             blank,
@@ -179,9 +193,14 @@ def _corrected(blank: ArmRow, ours: Sequence[float], theirs: Sequence[float], fr
             value=value,
             low=value - reach,
             high=value + reach,
-            flag=flag,
+            flag=_flags(ours, theirs, blank.flag),
         )
     ]
+
+
+def _flags(ours: Sequence[float], theirs: Sequence[float], others: str) -> str:
+    small = _SMALL if min(len(ours), len(theirs)) < _FEW else ""
+    return ";".join(flag for flag in (small, others) if flag)
 
 
 def _with_holm(rows: Sequence[ArmRow]) -> list[ArmRow]:

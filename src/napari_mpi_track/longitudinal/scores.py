@@ -1,7 +1,7 @@
 """Clinical or functional scores against retention: Spearman's rank correlation, with interval and number of animals."""
 
 from collections.abc import Sequence
-from math import atanh, sqrt, tanh
+from math import atanh, inf, sqrt, tanh
 
 import numpy as np
 
@@ -36,28 +36,37 @@ def score_rows(study: Study, retention: Sequence[RetentionRow]) -> list[ScoreRow
     """Return every score's last change against the retention of every organ on every day.
 
     The change is from the score's first day to its last, the one measured in most animals; a score with a single day
-    is taken as it is. Fewer than four animals give no row.
+    is taken as it is. Fewer than four animals give no row. What is below detection ranks last, all alike.
     """
     found: list[ScoreRow] = []
-    seen = [row for row in retention if row.retention_percent is not None and "interpolated" not in row.flag]
+    seen = [row for row in retention if _rankable(row) is not None and "interpolated" not in row.flag]
     for score in dict.fromkeys(name for subject in study.subjects for name in subject.scores):
         days = [sorted(subject.scores[score]) for subject in study.subjects if subject.scores.get(score)]
         last = max({d[-1] for d in days}, key=lambda day: (sum(day in d for d in days), day))
         changes = _changes(study, score, last)
         measure = "change" if any(len(d) > 1 for d in days) else "value"
         for modality, organ, day in dict.fromkeys((row.modality, row.organ, row.day) for row in seen):
-            kept = {
-                row.subject: row.retention_percent
+            of_day = [
+                row
                 for row in seen
                 if (row.modality, row.organ, row.day) == (modality, organ, day) and row.subject in changes
-            }
+            ]
+            kept = {row.subject: _rankable(row) for row in of_day}
             if len(kept) < _FEWEST:
                 continue
-            value, low, high = spearman([float(v or 0.0) for v in kept.values()], [changes[s] for s in kept])
-            flag = "small_n" if len(kept) < _FEW else ""
+            value, low, high = spearman([v for v in kept.values() if v is not None], [changes[s] for s in kept])
+            small = "small_n" if len(kept) < _FEW else ""
+            censored = "below_detection" if any(row.retention_percent is None for row in of_day) else ""
+            flag = ";".join(part for part in (small, censored) if part)
             shown = None if np.isnan(value) else value
             found.append(ScoreRow(score, last, measure, modality, organ, day, shown, low, high, len(kept), flag))
     return found
+
+
+def _rankable(row: RetentionRow) -> float | None:
+    if row.retention_percent is None and "below_detection" in row.flag:
+        return -inf
+    return row.retention_percent
 
 
 def _changes(study: Study, score: str, last: float) -> dict[str, float]:
