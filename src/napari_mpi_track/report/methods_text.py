@@ -55,7 +55,7 @@ def _scans(study: Study, measurements: Sequence[Measurement]) -> str:
     given = (
         f" {controls} of them {'was' if controls == 1 else 'were'} given the label without cells." if controls else ""
     )
-    return f"{who} followed by {what} on {when}.{tracer}{given}"
+    return f"{who} followed by {what} on {when}.{given}{tracer}"
 
 
 def _cells(study: Study, calibration: Calibration | None) -> list[str]:
