@@ -150,13 +150,17 @@ def _waterfall(axes: "Axes", rows: Sequence[BudgetRow], signal: float) -> None:
         hatch = "///" if row.shared else None
         axes.bar(at, top - reached, bottom=reached, color=palette_colour(4), width=0.7, hatch=hatch, edgecolor="white")
         axes.plot([at + 0.35, at + 1 - 0.35], [top, top], color="#9aa3ab", linewidth=0.8)
-        axes.annotate(three_digits(row.sd), (at, top), (0, 2), "data", "offset points", ha="center", fontsize=7)
+        # Numbers of neighbours stand in two rows: side by side they would touch.
+        above = (0, 2 + 8 * (at % 2))
+        axes.annotate(
+            three_digits(row.sd), (at, top), above, "data", "offset points", ha="center", fontsize=TEXT_POINTS
+        )
         reached = top
     axes.bar(len(rows), reached, color="#5b6670", width=0.7)
     part = f"\n{three_digits(100 * reached / signal)} %" if signal > 0 else ""
     axes.annotate(
-        f"{three_digits(reached)}{part}", (len(rows), reached), (0, 9), "data", "offset points",
-        ha="center", fontsize=6,
+        f"{three_digits(reached)}{part}", (len(rows), reached), (0, 18), "data", "offset points",
+        ha="center", fontsize=TEXT_POINTS,
     )  # fmt: skip
     words = [TERM_WORDS.get(row.term, row.term) + (" (shared)" if row.shared else "") for row in rows]
     axes.set_xticks(
@@ -164,7 +168,8 @@ def _waterfall(axes: "Axes", rows: Sequence[BudgetRow], signal: float) -> None:
     )
     axes.tick_params(axis="y", labelsize=TEXT_POINTS)
     axes.yaxis.set_major_formatter(plain_number)
-    axes.set_ylim(0, max(1.42 * reached, 1e-30))
+    axes.set_ylim(0, max(1.62 * reached, 1e-30))
+    axes.set_xlim(-0.75, len(rows) + 0.75)
     axes.grid(visible=False, axis="x")
 
 
