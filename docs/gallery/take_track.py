@@ -116,15 +116,20 @@ def main() -> int:
         scroll_to(panel, parts.form)
         take(viewer, "track-light")
         viewer.theme = "dark"
+        outlines = next(layer for layer in viewer.layers if layer.name.startswith("organs"))
+        outlines.visible = False
+        viewer.dims.order = (0, 1, 2, 3)
         viewer.dims.ndisplay = 3
+        viewer.reset_view()
         viewer.scene.camera.angles = (0, -20, 80)
         viewer.dims.set_current_step(0, 1)
         scroll_to(panel, parts.grid)
         take(viewer, "track-series")
         viewer.dims.ndisplay = 2
+        viewer.dims.order = (0, 2, 1, 3)
+        outlines.visible = True
+        viewer.reset_view()
         choose(panel, view="pet", model="")
-        pet = next(layer for layer in viewer.layers if layer.name.startswith("PET"))
-        pet.visible = True
         scroll_to(panel, parts.form)
         take(viewer, "track-pet")
         choose(panel, view="arms")

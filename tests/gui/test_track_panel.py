@@ -125,6 +125,21 @@ def test_an_empty_panel_says_what_to_do_first(panel: TrackPanel) -> None:
     assert panel.steps.state_of("Track").endswith("empty")
 
 
+def test_a_study_is_opened_here(panel: TrackPanel, two_arms: Path, qtbot: QtBot) -> None:
+    panel.contents.open_button.chosen.emit(str(two_arms))
+    qtbot.waitUntil(lambda: panel.session.state.study is not None and panel._working is None, timeout=20_000)
+    assert set(panel.contents.grid.cells) == {(f"a{n}", float(day)) for n in range(4) for day in DAYS}
+    assert panel.contents.first.isHidden()
+
+
+def test_a_study_with_faults_is_refused_with_what_to_do(panel: TrackPanel, tmp_path: Path, qtbot: QtBot) -> None:
+    (tmp_path / "study.yaml").write_text("schema: 1\n")
+    panel.open_study(str(tmp_path / "study.yaml"))
+    qtbot.waitUntil(lambda: panel._working is None, timeout=20_000)
+    assert "Not done" in panel.contents.work.words.text()
+    assert panel.session.state.study is None
+
+
 def test_napari_opens_the_panel_from_its_menu(
     make_napari_viewer: Callable[..., Any], npe2pm: _pytest_plugin.TestPluginManager
 ) -> None:
@@ -205,6 +220,7 @@ def test_half_lives_stand_in_words_with_their_interval(arms: TrackPanel) -> None
 def test_arms_are_compared_and_how_few_they_are_is_said(arms: TrackPanel) -> None:
     choose(arms, view="compared")
     assert arms.view.has_figure
+    assert "cells beside label, day 21" in arms.contents.card.title.text()
     assert "ratio of half-lives" in arms.contents.card.table.text()
     assert "2 animals" in arms.contents.card.notes.text()
     choose(arms, view="arms")

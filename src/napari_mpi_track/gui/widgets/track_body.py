@@ -9,7 +9,7 @@ from napari_mpi_track.gui.study_run import day_states
 from napari_mpi_track.gui.track_choices import MODELS, OfferedChoices, TrackChoices
 from napari_mpi_track.gui.track_movie import MOVIES
 from napari_mpi_track.gui.track_results import Followed
-from napari_mpi_track.gui.widgets.file_buttons import SaveButton
+from napari_mpi_track.gui.widgets.file_buttons import OpenButton, SaveButton
 from napari_mpi_track.gui.widgets.panel_frame import wrapped
 from napari_mpi_track.gui.widgets.panel_parts import button, section, side_by_side, stacked
 from napari_mpi_track.gui.widgets.progress_row import ProgressRow
@@ -30,7 +30,7 @@ class TrackBody(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.first = wrapped("<b>Begin here.</b> Open the study file that lists your scans, or try the sample.")
-        self.open_button = button("Open a study", "Choose a study.yaml in the panel Study.")
+        self.open_button = OpenButton("Open a study", "Choose a study.yaml.", "Study (*.yaml *.yml)")
         self.sample_button = button("Try the sample", "Simulate a small study with known truth and open it.")
         self.where, self.grid, self.notes = wrapped(), TimepointGrid(), wrapped()
         self.run_button = button("Measure all days", "Align and measure every day; what is measured already is kept.")
@@ -81,6 +81,7 @@ class TrackBody(QWidget):
     def show_choices(self, choices: OfferedChoices, followed: Followed | None) -> None:
         """Show what is chosen, and what a study file must say for a run to do the same."""
         self.form.show_settings(choices)
+        self.form.show_row("modality", is_shown=choices.view != "pet")
         is_other = followed is not None and not followed.is_as_run
         self.in_file.setVisible(is_other)
         if followed is not None and is_other:

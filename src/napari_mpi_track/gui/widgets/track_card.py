@@ -77,14 +77,23 @@ class TrackCard(QFrame):
     def _show_arms(self, followed: Followed, choices: TrackChoices) -> None:
         rows = [row for row in followed.days.arms if row.modality == choices.modality and row.value is not None]
         rows = [row for row in rows if row.measure in _ARM_MEASURES and choices.organ in ("", row.organ)]
-        lines = "".join(f"<tr><td>{_name_of(row.organ, '')}</td><td>{escape(_arm(row))}</td></tr>" for row in rows)
-        table = f"<table width='100%' cellspacing='0' cellpadding='2'>{lines}</table>" if rows else ""
-        said = arms_text(followed.study, rows) or ["One arm, or fewer than two animals in one: nothing to compare."]
-        self._show("Arms compared", table, said, not rows)
+        if not rows:
+            self._show("Arms compared", "", ["One arm, or fewer than two animals in one: nothing to compare."], True)
+            return
+        last = max((row.day for row in rows if row.day is not None), default=None)
+        lines = ""
+        for organ in dict.fromkeys(row.organ for row in rows):
+            of_organ = [_arm(row) for row in rows if row.organ == organ and row.day in (None, last)]
+            if of_organ:
+                words = "<br>".join(map(escape, of_organ))
+                lines += f"<tr><td>{_name_of(organ, '')}&nbsp;</td><td>{words}</td></tr>"
+        table = f"<table width='100%' cellspacing='0' cellpadding='2'>{lines}</table>"
+        title = f"{rows[0].arm} beside {rows[0].other_arm}" + ("" if last is None else f", day {last:g}")
+        self._show(title, table, arms_text(followed.study, rows), False, "compared")
 
-    def _show(self, title: str, table: str, said: Sequence[str], is_doubtful: bool) -> None:
+    def _show(self, title: str, table: str, said: Sequence[str], is_doubtful: bool, done: str = "fitted") -> None:
         self.title.setText(f"<b>{escape(title)}</b>")
-        show_chip(self.chip, "doubtful" if is_doubtful else "good", "no half-life" if is_doubtful else "fitted")
+        show_chip(self.chip, "doubtful" if is_doubtful else "good", "no half-life" if is_doubtful else done)
         self.chip.setVisible(bool(table))
         self.table.show_html(table)
         self.table.setVisible(bool(table))
@@ -93,6 +102,8 @@ class TrackCard(QFrame):
 
 
 def _half_life(row: DecayRow) -> str:
+    if not row.subject and "too_few_points" in row.flag.split(";"):
+        return "No half-life: fewer than two animals have one"
     words = fit_in_words(row)
     return words[:1].upper() + words[1:]
 
@@ -109,13 +120,12 @@ def _name_of(organ: str, group: str) -> str:
 
 def _arm(row: ArmRow) -> str:
     words, unit = _ARM_MEASURES[row.measure]
-    when = "" if row.day is None else f" on day {row.day:g}"
     value = three_digits(row.value or 0.0)
     interval = ""
     if row.low is not None and row.high is not None:
         interval = f" ({three_digits(row.low)} to {three_digits(row.high)})"
     p = "" if row.p_holm is None else f", p = {row.p_holm:.2g} (Holm)"
-    return f"{words}{when}: {value}{unit}{interval}{p}"
+    return f"{words}: {value}{unit}{interval}{p}"
 
 
 def _small_n(followed: Followed, *, is_one: bool) -> list[str]:

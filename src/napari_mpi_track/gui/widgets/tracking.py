@@ -57,9 +57,15 @@ class TrackPanel(PanelFrame):
         task.succeeded.connect(keep)
         self._watch(task)
 
+    def open_study(self, path: str) -> None:
+        """Read a study file and show its days."""
+        self._open(Task(lambda _: load_study(path), "Reading the study"))
+
     def open_sample(self) -> None:
         """Simulate the sample study, unless it is there already, and open it."""
-        task = Task(lambda progress: load_study(sample_study("car-t", progress)), "Simulating the sample")
+        self._open(Task(lambda progress: load_study(sample_study("car-t", progress)), "Simulating the sample"))
+
+    def _open(self, task: Task) -> None:
         task.succeeded.connect(self.session.open_study)
         self._watch(task)
 
@@ -88,12 +94,14 @@ class TrackPanel(PanelFrame):
         assert state.study is not None
         assert state.run is not None
         plain = choices.plain()
-        wanted = (state.run, state.study, plain, state.subject if plain.view == "animal" else None)
-        if self._drawn is not None and self._drawn[0] == wanted:
-            self.followed = self._drawn[1]
-            return
+        whose = state.subject if plain.view == "animal" else None
+        if self._drawn is not None:
+            run, study, shown, self.followed = self._drawn
+            # Studies are compared as objects: they may hold arrays.
+            if run is state.run and study is state.study and shown == (plain, whose):
+                return
         self.followed = follow(state.run, state.study, plain)
-        self._drawn = (wanted, self.followed)
+        self._drawn = (state.run, state.study, (plain, whose), self.followed)
         self.contents.show_choices(choices, self.followed)
         self.contents.card.show_followed(self.followed, plain, state.subject)
         figure, why_not = figure_of(self.followed, plain, state.subject)
@@ -118,7 +126,7 @@ class TrackPanel(PanelFrame):
     def _connect(self, viewer: Any) -> None:
         parts = self.contents
         self.steps.asked_for.connect(lambda step: go_to(viewer, step))
-        parts.open_button.clicked.connect(lambda: go_to(viewer, "Study"))
+        parts.open_button.chosen.connect(self.open_study)
         parts.sample_button.clicked.connect(self.open_sample)
         parts.run_button.clicked.connect(self.measure)
         parts.form.changed.connect(self.choose)
