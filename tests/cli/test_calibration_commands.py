@@ -201,7 +201,11 @@ def test_quantify_tells_signals_in_their_unit_with_their_sd_and_errors_term_by_t
         (["--psf-fwhm-mm", "2"], "the blur is given and not undone"),
         (["--background", "inf"], "the background is a number in the scan's unit"),
         (["--background", "kidney"], "neither a number nor an organ"),
+        (["--psf-shape", "lorentzian"], "--psf-shape is that of --psf-fwhm-mm"),
+        (["--psf-fwhm-mm", "2,2", "--spill-over"], "a point spread has one width or three, got 2"),
         (["--merge", "1"], "one organ alone (1) cannot be merged"),
+        (["--merge", "1,1"], "'1' is merged twice"),
+        (["--merge", "1,2", "--margin", "2"], "'2' is merged with others and cannot have a margin"),
     ],
 )
 def test_quantify_refuses_what_would_do_nothing_or_harm(scan, tmp_path, capsys, words, said):

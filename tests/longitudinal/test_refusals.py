@@ -106,6 +106,13 @@ def test_organs_that_the_study_merges_are_one_row_every_day(folder):
     assert all("margin_refused" not in row.flag and "inseparable" not in row.flag for row in analysis.measurements)
 
 
+def test_a_rule_for_an_organ_that_is_not_there_is_told(folder):
+    found = study(folder, PSF + "\norgan_rules: {tumor: margin}")
+    [subject] = found.subjects
+    warnings = analyse_timepoint(found, subject, subject.timepoints[0]).warnings
+    assert any("there is no organ 'tumor'" in said for said in warnings)
+
+
 def test_what_no_merging_mends_is_still_refused(folder):
     vial = "\nreference_vial: {organ: other half, signal: 100}"
     found = study(folder, PSF + vial, "halves.nii.gz")

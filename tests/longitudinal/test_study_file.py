@@ -225,6 +225,7 @@ def test_organs_are_measured_with_a_margin_or_as_one_where_the_study_says_so(loa
         ("organ_rules: {tumour: rim}", "organ_rules.tumour"),
         ("merge: [[liver]]", "merge"),
         ("merge: [[liver, spleen], [spleen, gut]]", "'spleen' is merged twice"),
+        ("merge: [[liver, spleen]]\norgan_rules: {spleen: margin}", "give the margin to 'liver + spleen'"),
     ],
 )
 def test_rules_and_groups_at_fault_are_told(faults, text, words):

@@ -35,7 +35,9 @@ def measure_dynamic(
     background: Annotated[
         str, typer.Option("--background", help="Of every frame: a number, robust, or an organ whose mean it is.")
     ] = "0",
-    psf_shape: Annotated[PsfShape, typer.Option("--psf-shape")] = PsfShape.GAUSSIAN,
+    psf_shape: Annotated[
+        PsfShape | None, typer.Option("--psf-shape", help="Of the blur that --psf-fwhm-mm gives (gaussian).")
+    ] = None,
     psf_fwhm_mm: Annotated[
         str | None, typer.Option("--psf-fwhm-mm", help="X, or PLANE,ROW,COLUMN: undo a blur of this width.")
     ] = None,

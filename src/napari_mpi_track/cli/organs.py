@@ -70,8 +70,8 @@ def quantify(
         ),
     ] = "0",
     psf_shape: Annotated[
-        PsfShape, typer.Option("--psf-shape", help="Of the blur that --psf-fwhm-mm gives.")
-    ] = PsfShape.GAUSSIAN,
+        PsfShape | None, typer.Option("--psf-shape", help="Of the blur that --psf-fwhm-mm gives (gaussian).")
+    ] = None,
     psf_fwhm_mm: Annotated[
         str | None, typer.Option("--psf-fwhm-mm", help="X, or PLANE,ROW,COLUMN: width of the blur.")
     ] = None,
@@ -171,10 +171,12 @@ def _write_from_organ(text: str, out: Path, overwrite: bool) -> None:
         csv.writer(stream, lineterminator="\n").writerows(line[start:] for line in lines)
 
 
-def stated_blur(file: Path | None, shape: PsfShape, fwhm_mm: str | None) -> "PointSpread | None":
+def stated_blur(file: Path | None, shape: PsfShape | None, fwhm_mm: str | None) -> "PointSpread | None":
     """Return the point spread that the options give, measured or by its widths; ``None`` where they give none."""
     from napari_mpi_track.imaging.point_spread import PointSpread
 
+    if shape is not None and fwhm_mm is None:
+        raise MpiTrackError("--psf-shape is that of --psf-fwhm-mm", remedy="give the width too, or leave the shape out")
     if file is not None:
         from napari_mpi_track.quantification.point_spread_file import load_point_spread
 
@@ -184,7 +186,7 @@ def stated_blur(file: Path | None, shape: PsfShape, fwhm_mm: str | None) -> "Poi
     widths = numbers(fwhm_mm, "--psf-fwhm-mm")
     if not any(widths or ()):
         return None
-    return PointSpread(shape, widths if len(widths or ()) > 1 else widths[0])  # type: ignore[arg-type, index]
+    return PointSpread(shape or PsfShape.GAUSSIAN, widths)  # type: ignore[arg-type]
 
 
 def way_of(path: Path, labels: Any, scan: Any) -> Any:

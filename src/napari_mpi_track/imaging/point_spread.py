@@ -50,7 +50,13 @@ class PointSpread:
     is_one_error: bool | None = None
 
     def __post_init__(self) -> None:
-        widths = np.broadcast_to(np.asarray(self.fwhm_mm, dtype=np.float64), 3)
+        given = np.asarray(self.fwhm_mm, dtype=np.float64)
+        if given.shape not in ((), (1,), (3,)):
+            raise MeasurementError(
+                f"a point spread has one width or three, got {given.size}",
+                remedy="give one number, or those along plane, row and column",
+            )
+        widths = np.broadcast_to(given, 3)
         if not np.all(np.isfinite(widths)) or np.any(widths < 0):
             raise MeasurementError(f"a point spread needs widths of 0 mm or more, got {self.fwhm_mm}")
         errors = np.asarray(self.fwhm_relative_sd, dtype=np.float64)

@@ -94,8 +94,8 @@ def _measured(study: Study, pet: Volume, scene: Scene) -> MeasuredScan:
             with_margin=with_margin,
         )
 
-    there = set() if scene.organs is None else {*scene.organs.names.values()} - {study.vial_organ}
-    return measure_as_far_as_possible(measure, there, study.merge, study.with_margin)
+    there = () if scene.organs is None else tuple(scene.organs.names.values())
+    return measure_as_far_as_possible(measure, there, study.vial_organ, study.merge, study.with_margin)
 
 
 def _recovery_doubts(found: float, dose: PetDose, scene: Scene) -> list[str]:

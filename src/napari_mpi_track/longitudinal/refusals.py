@@ -16,6 +16,7 @@ _Groups = list[list[str]]
 def measure_as_far_as_possible(
     measure: Callable[[_Groups, list[str]], MeasuredScan],
     organs: Collection[str],
+    vial: str | None,
     merge: Sequence[Sequence[str]],
     with_margin: Collection[str],
 ) -> MeasuredScan:
@@ -30,7 +31,9 @@ def measure_as_far_as_possible(
     measure
         Measures the scan with these groups as one and these organs with a margin.
     organs
-        The organs that may be measured as one with another.
+        All organs of the day.
+    vial
+        The one among them that is a reference vial, and no organ to be measured as one with another.
     merge, with_margin
         What was asked for.
 
@@ -41,7 +44,12 @@ def measure_as_far_as_possible(
     """
     groups, margins = [list(group) for group in merge], list(with_margin)
     refused: dict[str, str] = {}
-    doubts: list[str] = []
+    titles = {merged_name(group) for group in merge}
+    doubts = [
+        f"there is no organ '{name}' to be merged or measured with a margin"
+        for name in (*(name for group in merge for name in group), *with_margin)
+        if organs and name not in organs and name not in titles
+    ]
     while True:
         try:
             scan = measure(groups, margins)
@@ -51,7 +59,7 @@ def measure_as_far_as_possible(
             doubts.append(f"{error}; it has no signal of its own that day")
         except InseparableOrgansError as error:
             members = [name for title in error.organs for name in _members(title, groups)]
-            if not set(members) <= set(organs):
+            if vial in members or not set(members) <= set(organs):
                 raise
             groups = [*(group for group in groups if not set(group) & set(members)), members]
             margins = [name for name in margins if name not in members]

@@ -189,8 +189,17 @@ def _require_organs(organs: OrganLabels, merge: Sequence[Sequence[str]], with_ma
                 f"one organ alone ({', '.join(group)}) cannot be merged",
                 remedy="name two organs or more: --merge A,B (merge: [[A, B]] in Python)",
             )
+    grouped = [name for group in merge for name in group]
+    for name in grouped:
+        if grouped.count(name) > 1:
+            raise MeasurementError(f"'{name}' is merged twice", remedy="name every organ once")
+        if name in with_margin:
+            raise MeasurementError(
+                f"'{name}' is merged with others and cannot have a margin by itself",
+                remedy="leave one of the two out, or give the margin to those merged ('A + B')",
+            )
     there = {*organs.names.values(), *(merged_name(group) for group in merge)}
-    for name in (*(name for group in merge for name in group), *with_margin):
+    for name in (*grouped, *with_margin):
         if name not in there:
             raise MeasurementError(
                 f"there is no organ '{name}' to be merged or measured with a margin",

@@ -1,6 +1,6 @@
 """A checked document of a study made into a Study, with the faults that only the whole document can show."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -35,6 +35,7 @@ from napari_mpi_track.longitudinal.study_schema import (
 )
 from napari_mpi_track.longitudinal.yaml_text import Place, line_of
 from napari_mpi_track.quantification.calibration_line import require_known
+from napari_mpi_track.quantification.margins import merged_name
 
 
 class StudyBuilder:
@@ -85,7 +86,7 @@ class StudyBuilder:
             psf_files=tuple(self.file.parent / psf for psf in (text.psf, text.pet_psf) if isinstance(psf, str)),
             spill_over=text.spill_over,
             organ_rules=text.organ_rules,
-            merge=self._merge(text.merge),
+            merge=self._merge(text.merge, text.organ_rules),
             background=text.background,
             repeatability=text.repeatability,
             rules=text.rules,
@@ -141,13 +142,16 @@ class StudyBuilder:
         if has_reporter and entry.dose is None and (entry.pet is not None or entry.spect is not None):
             self.fault(place, "a reporter gene's scan needs 'dose: {activity_kBq, injected_at}' at its timepoint")
 
-    def _merge(self, groups: list[list[str]]) -> tuple[tuple[str, ...], ...]:
+    def _merge(self, groups: list[list[str]], rules: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
         seen: set[str] = set()
         for at, group in enumerate(groups):
             for organ in group:
                 if organ in seen:
                     self.fault(("merge", at), f"'{organ}' is merged twice")
                 seen.add(organ)
+                if rules.get(organ) == "margin":
+                    title = merged_name(group)
+                    self.fault(("organ_rules", organ), f"'{organ}' is merged: give the margin to '{title}', or none")
         return tuple(tuple(group) for group in groups)
 
     def _calibration(self, text: "str | SavedCurveText | CalibrationText | None") -> CalibrationChoice | None:
