@@ -216,8 +216,10 @@ def test_spect_is_read_like_pet_with_its_own_isotope_and_window(study, tmp_path)
     assert any("above the usual 11 to 44" in text for text in analysis.warnings)
     assert any("found with 89Zr; of 111In" in text for text in analysis.warnings)
     assert not any("half-life" in text for text in analysis.warnings)
-    [note] = analysis.notes
+    note, found = analysis.notes
     assert note.startswith("SPECT: 111In, half-life 67.3")
+    assert found == "SPECT: 128.0 % of the injected activity is in the field of view"
+    assert any("128 % of the injected activity" in text and "check the dose" in text for text in analysis.warnings)
     kept = [r for r in analyse_study(loaded).retention if (r.organ, r.day) == ("liver", 2)]
     assert kept[0].retention_percent == pytest.approx(128, rel=1e-3)
 
