@@ -18,6 +18,7 @@ from tiny_mouse import SPOT_MM, write_tiny_study
 from napari_mpi_track.gui.session import Session
 from napari_mpi_track.gui.track_choices import TrackChoices
 from napari_mpi_track.gui.widgets import tracking
+from napari_mpi_track.gui.widgets.study import StudyPanel
 from napari_mpi_track.gui.widgets.tracking import TrackPanel
 from napari_mpi_track.longitudinal.analysis import analyse_study
 from napari_mpi_track.longitudinal.measurement import ArmRow, DecayRow, RetentionRow
@@ -319,7 +320,22 @@ def test_looking_at_one_day_takes_the_days_away(mouse: TrackPanel, viewer: Any) 
     assert "MPI m01, 2 days" in layers(viewer)
 
 
-def test_days_of_another_place_are_aligned_or_left_out_and_it_is_said(
+def test_the_panel_study_leaves_the_picture_to_all_days_and_takes_it_back(
+    mouse: TrackPanel, viewer: Any, qtbot: QtBot
+) -> None:
+    study = StudyPanel(viewer)
+    qtbot.addWidget(study)
+    assert set(layers(viewer)) == {"CT m01 day 0", "MPI m01, 2 days", "organs m01 day 0"}
+    study.contents.grid.cells["m01", 7.0].click()
+    qtbot.waitUntil(lambda: "MPI m01 day 7" in layers(viewer), timeout=30_000)
+    assert "MPI m01, 2 days" not in layers(viewer)
+    mouse.contents.series_button.click()
+    assert "MPI m01, 2 days" in layers(viewer)
+    assert "MPI m01 day 7" not in layers(viewer)
+    assert viewer.dims.axis_labels[0] == "day 7"
+
+
+def test_a_day_that_was_not_measured_is_left_out_and_it_is_said(
     panel: TrackPanel, measured_mouse: tuple[Path, RunSummary], qtbot: QtBot
 ) -> None:
     opened(panel, measured_mouse)
