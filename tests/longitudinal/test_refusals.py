@@ -106,6 +106,25 @@ def test_organs_that_the_study_merges_are_one_row_every_day(folder):
     assert all("margin_refused" not in row.flag and "inseparable" not in row.flag for row in analysis.measurements)
 
 
+def test_a_pet_of_such_a_day_keeps_its_other_organs_too(folder):
+    study(folder, PSF.replace("psf", "pet_psf") + "\norgan_rules: {tumour: margin}", "halves.nii.gz")
+    text = (folder / "study.yaml").read_text()
+    pet = "time: 2026-03-01T09:00:00, pet: {path: day7.nii.gz, unit: Bq/mL}, decay_corrected_to: injection"
+    tracer = "radiotracer: {isotope: 89Zr, activity_kBq: 50, assayed_at: 2026-03-01T09:00:00}"
+    text = (
+        text.replace("mpi: day7.nii.gz", pet).replace("day: 7, ", "").replace("reference: first", "reference: injected")
+    )
+    text = text.replace("  - id: a1", f"  - id: a1\n    {tracer}\n    injection: {{time: 2026-02-22T09:00:00}}")
+    (folder / "study.yaml").write_text(text)
+    found = load_study(folder / "study.yaml")
+    [subject] = found.subjects
+    rows = {row.organ: row for row in analyse_timepoint(found, subject, subject.timepoints[-1]).measurements}
+    assert rows["liver + other half"].activity_kBq == pytest.approx(3e-2 * 2 ** (-7 / 3.267), rel=0.05)
+    assert rows["liver"].flag == "inseparable"
+    assert "margin_refused" in rows["tumour"].flag
+    assert (rows["tumour"].activity_kBq, rows["tumour"].percent_id, rows["tumour"].cells) == (None, None, None)
+
+
 def test_a_rule_for_an_organ_that_is_not_there_is_told(folder):
     found = study(folder, PSF + "\norgan_rules: {tumor: margin}")
     [subject] = found.subjects

@@ -202,7 +202,7 @@ def _inseparable(
     return InseparableOrgansError(
         f"the organs {' and '.join(pair)} cannot be told apart at this blur (condition number {condition:.3g})",
         file=volume.file,
-        remedy=f"measure them as one (merge: [[{', '.join(pair)}]] in the study, --merge {','.join(pair)}), "
+        remedy=f"measure them as one (merge: [[{', '.join(pair)}]] in the study, --merge '{','.join(pair)}'), "
         "leave one out, or switch spill_over off",
         organs=tuple(pair),
     )
