@@ -100,7 +100,7 @@ def test_welchs_difference_is_scipys():
     logs = ttest_ind(np.log(ours), np.log(theirs), equal_var=False).confidence_interval()
     assert (ratio.low, ratio.high) == pytest.approx((np.exp(logs.low), np.exp(logs.high)))
     assert size.low < size.value < size.high
-    assert compared(blank, "retention", ours[:1], theirs) == []
+    assert compared(blank, "retention", ours[:0], theirs) == []
 
 
 def test_hedges_g_covers_the_true_effect():
@@ -243,3 +243,13 @@ def test_animals_without_a_half_life_are_said_in_the_groups_row():
     row = group_row("g", "MPI", "joint", courses)
     assert json.loads(row.parameters)["animals"] == 2
     assert row.reason == "1 of 3 animals have no half-life and are left out"
+
+
+def test_one_animal_an_arm_gives_a_difference_and_says_that_it_has_no_interval():
+    alone = [row for row in retention() if row.subject in ("a", "x")]
+    found = {row.measure: row for row in arm_rows(a_study(GROUPS, free_label=FreeLabel(0.25)), [], alone, [])}
+    assert found["retention_difference"].value == pytest.approx(40)
+    assert found["retention_ratio"].value == pytest.approx(3)
+    assert found["retention_corrected_for_free_label"].value == pytest.approx((60 - 0.25 * 20) / 0.75)
+    for row in found.values():
+        assert (row.low, row.high, row.p, row.flag) == (None, None, None, "small_n;no_finite_interval")

@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 _SMALL = "small_n"
 _FEW = 10
 _FARTHEST_T = 1e3
+_LARGEST_LOG = 100.0
 
 
 def arm_rows(
@@ -94,30 +95,42 @@ def _half_life_rows(decay: Sequence[DecayRow], arm: str, other: str) -> list[Arm
         ours, theirs = ([log(row.half_life_days or 1.0) for row in here if row.group == g] for g in (arm, other))
         blank = ArmRow(modality, organ, None, "", arm, other, None, None, None, len(ours), len(theirs))
         found += [
-            replace(row, measure="half_life_ratio", value=exp(row.value), low=exp(row.low), high=exp(row.high))
+            replace(row, measure="half_life_ratio", value=_exp(row.value), low=_exp(row.low), high=_exp(row.high))
             for row in compared(blank, "log", ours, theirs)
             if row.measure == "log_difference"
-            and row.value is not None
-            and row.low is not None
-            and row.high is not None
         ]
     return found
 
 
 def compared(blank: ArmRow, name: str, ours: Sequence[float], theirs: Sequence[float]) -> list[ArmRow]:
-    """Return difference, ratio and Hedges' g of two arms; none with fewer than two animals in either."""
-    if min(len(ours), len(theirs)) < 2:
+    """Return difference, ratio and Hedges' g of two arms; of a single animal in either no interval and no g."""
+    if min(len(ours), len(theirs)) == 0:
         return []
     blank = replace(blank, flag=_flags(ours, theirs, blank.flag))
+    if min(len(ours), len(theirs)) < 2:
+        return _means(blank, name, ours, theirs)
     value, low, high, p = _welch(np.array(ours), np.array(theirs))
     found = [replace(blank, measure=f"{name}_difference", value=value, low=low, high=high, p=p)]
     if min(*ours, *theirs) > 0:
-        ratio = [exp(min(limit, 700.0)) for limit in _welch(np.log(ours), np.log(theirs))[:3]]
-        found.append(replace(blank, measure=f"{name}_ratio", value=ratio[0], low=ratio[1], high=ratio[2]))
+        value, low, high, _ = _welch(np.log(ours), np.log(theirs))
+        found.append(replace(blank, measure=f"{name}_ratio", value=_exp(value), low=_exp(low), high=_exp(high)))
     size = hedges_g(ours, theirs)
     if size is not None:
         found.append(replace(blank, measure=f"{name}_hedges_g", value=size[0], low=size[1], high=size[2]))
     return found
+
+
+def _means(blank: ArmRow, name: str, ours: Sequence[float], theirs: Sequence[float]) -> list[ArmRow]:
+    found = [replace(blank, measure=f"{name}_difference", value=float(np.mean(ours) - np.mean(theirs)))]
+    if min(*ours, *theirs) > 0:
+        ratio = exp(float(np.mean(np.log(ours)) - np.mean(np.log(theirs))))
+        found.append(replace(blank, measure=f"{name}_ratio", value=ratio))
+    return found
+
+
+def _exp(limit: float | None) -> float | None:
+    # A limit beyond any number is none.
+    return None if limit is None or limit > _LARGEST_LOG else exp(limit)
 
 
 def _welch(ours: Floats, theirs: Floats) -> tuple[float, float, float, float | None]:
@@ -176,9 +189,13 @@ def _corrected(blank: ArmRow, ours: Sequence[float], theirs: Sequence[float], fr
     """
     from scipy.special import stdtrit
 
-    if min(len(ours), len(theirs)) < 2:
+    if min(len(ours), len(theirs)) == 0:
         return []
     mean, control = float(np.mean(ours)), float(np.mean(theirs))
+    measure, flag = "retention_corrected_for_free_label", _flags(ours, theirs, blank.flag)
+    if min(len(ours), len(theirs)) < 2:
+        alone = (mean - free.fraction * control) / (1.0 - free.fraction)
+        return [replace(blank, measure=measure, value=alone, flag=flag)]
     own, others = float(np.var(ours, ddof=1)) / len(ours), float(np.var(theirs, ddof=1)) / len(theirs)
     kept = 1.0 - free.fraction
     value = (mean - free.fraction * control) / kept
@@ -186,21 +203,13 @@ def _corrected(blank: ArmRow, ours: Sequence[float], theirs: Sequence[float], fr
     of_fraction = ((mean - control) / kept**2 * free.sd) ** 2
     degrees = sum(parts) ** 2 / max(parts[0] ** 2 / (len(ours) - 1) + parts[1] ** 2 / (len(theirs) - 1), 1e-300)
     reach = sqrt(float(stdtrit(max(degrees, 1.0), 0.975)) ** 2 * sum(parts) + 1.96**2 * of_fraction)
-    return [
-        replace(
-            blank,
-            measure="retention_corrected_for_free_label",
-            value=value,
-            low=value - reach,
-            high=value + reach,
-            flag=_flags(ours, theirs, blank.flag),
-        )
-    ]
+    return [replace(blank, measure=measure, value=value, low=value - reach, high=value + reach, flag=flag)]
 
 
 def _flags(ours: Sequence[float], theirs: Sequence[float], others: str) -> str:
     small = _SMALL if min(len(ours), len(theirs)) < _FEW else ""
-    return ";".join(flag for flag in (small, others) if flag)
+    alone = "no_finite_interval" if min(len(ours), len(theirs)) < 2 else ""
+    return ";".join(flag for flag in (small, alone, others) if flag)
 
 
 def _with_holm(rows: Sequence[ArmRow]) -> list[ArmRow]:

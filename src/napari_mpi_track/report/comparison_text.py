@@ -23,20 +23,25 @@ def arms_text(study: Study, rows: Sequence[ArmRow]) -> list[str]:
     fewest = min(min(row.animals, row.other_animals) for row in rows)
     told = [
         "; ".join(f"{arm} is compared with {other}" for arm, other in arms)
-        + " by Welch's t interval over animals, ratios on logarithms, effect sizes as Hedges' g.",
+        + (
+            " by Welch's t interval over animals, ratios on logarithms, effect sizes as Hedges' g."
+            if any(row.low is not None for row in rows)
+            else ", one animal being all of an arm: no interval, no test and nothing about other animals."
+        ),
         *_multiplicity(rows),
     ]
-    if fewest < 10:
+    if 1 < fewest < 10:
         told.append(
             f"The smallest arm has {fewest} animals: intervals rest on normal scatter between animals, and a "
             "difference that is not seen is not shown to be none."
         )
     if not any(subject.is_control for subject in study.subjects):
         return told
+    day_0 = "" if study.reference == "injected" else "it is zero on the reference day by construction, "
     told.append(
         "The control arm was given label without cells. The difference of the arms shows that label given in cells "
-        "stays otherwise than free label does; it is zero on day 0 by construction, is no count of cells, and does not "
-        "show that the cells live: the label of dead cells stays in macrophages."
+        f"stays otherwise than free label does; {day_0}it is no count of cells, and does not show that the cells live: "
+        "the label of dead cells stays in macrophages."
     )
     if study.free_label is None:
         told.append(

@@ -109,7 +109,8 @@ def _decay(study: Study, results: StudyResults) -> list[str]:
     said = []
     if falling:
         why = (
-            "the simplest within 2 of the lowest AICc (doi:10.1093/biomet/76.2.297)"
+            "the exponential unless another model's AICc (doi:10.1093/biomet/76.2.297) was lower by more than 2, then "
+            "the simplest of the others within 2 of the lowest (of AIC where the points' errors are known)"
             if study.decay_model == "auto"
             else "which was chosen beforehand"
         )

@@ -84,7 +84,7 @@ def decay_row(row: DecayRow) -> dict[str, str]:
         "plateau": number_in_words(row.plateau_percent),
         "r_squared": "" if row.r_squared is None else f"{row.r_squared:.3f}",
         "points": f"{row.points} ({row.censored_points})",
-        "flags": flags_in_words(row.flag),
+        "flags": "; ".join(words for words in (flags_in_words(row.flag), row.reason) if words),
     }
 
 
