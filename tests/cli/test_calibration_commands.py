@@ -214,6 +214,16 @@ def test_quantify_refuses_what_would_do_nothing_or_harm(scan, tmp_path, capsys, 
     assert not out.exists()
 
 
+def test_quantify_tells_what_part_of_an_organ_holds_no_number(scan, tmp_path, capsys):
+    holed = np.random.default_rng(2).normal(0, 1, (16, 14, 12)).astype(np.float32)
+    # 16 of the organ's 64 voxels, and two planes beside it.
+    holed[4, 4:8, 4:8] = np.nan
+    holed[12:14] = np.nan
+    nibabel.save(nibabel.Nifti1Image(holed, np.eye(4)), tmp_path / "mpi.nii.gz")
+    said = run([*scan, "--out", tmp_path / "table.csv"], capsys).err
+    assert f"{16 + 2 * 14 * 12} voxels hold no number and are taken for no signal (25 % of 1)" in said
+
+
 def test_the_interparticle_model_is_said_and_drawn_from_the_users_table(tmp_path, capsys):
     header = "iron_ng,volume_ul,maximum,total,fwhm_mm"
     undiluted, diluted = tmp_path / "undiluted.csv", tmp_path / "diluted.csv"

@@ -265,15 +265,27 @@ class MeasuredScan:
     def doubts(self) -> list[str]:
         """Return what a reader of this scan's numbers should know, one sentence each."""
         said = [f"{name} lies outside the field of view" for name in self.beyond]
-        missing = int(np.count_nonzero(~np.isfinite(self.scan.voxels)))
-        if missing:
-            said.append(f"{missing} voxels hold no number and are taken for no signal")
+        said += self._doubts_of_missing()
         if self.noise.is_clipped:
             said.append("the scan was clipped at zero: its noise is a guess, and small signals come out too high")
         said += [f"{name} is measured with a margin, as an isolated deposit" for name in self.margins]
         if self.spill is not None:
             said += _doubts_of_blur(self.spill)
         return [*said, *self.background_doubts]
+
+    def _doubts_of_missing(self) -> list[str]:
+        """Return how many voxels hold no number, and what part of which organ they are."""
+        missing = ~np.isfinite(self.scan.voxels).ravel()
+        if not missing.any():
+            return []
+        lost = {
+            name: float(part.fraction[missing[part.voxel]].sum() / part.fraction.sum())
+            for name in self.signals.names
+            if (part := self.occupancy.organs[name]).fraction.sum() > 0
+        }
+        parts = ", ".join(f"{100 * part:.2g} % of {name}" for name, part in lost.items() if part > 0)
+        said = f"{np.count_nonzero(missing)} voxels hold no number and are taken for no signal"
+        return [f"{said} ({parts})" if parts else said]
 
     def alignment_error_mm(self, organ: str) -> float | None:
         """Return the expected alignment error at the organ's centre, in mm; ``None`` where it is not known."""

@@ -16,6 +16,8 @@ from napari_mpi_track.quantification.known_source import KnownSource
 # The box that is fitted reaches so many widths at half height from the source's middle: there a Lorentzian has
 # fallen to 1.5 %, and its tails and a background are told apart.
 _REACH_WIDTHS = 4.0
+# No blur makes a source look so much narrower than it is.
+_LEAST_OF_SOURCE = 0.6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,6 +110,8 @@ class SourceScene:
         if not height > 0:
             raise MeasurementError("the scan shows no source", file=volume.file, remedy="give the scan of one")
         rough = np.array([_rough_width(whole - base, peak, axis) for axis in range(3)]) * spacing
+        if np.all((rough + spacing < _LEAST_OF_SOURCE * source.size_mm)[list(axes)]):
+            raise unlike_a_source(volume)
         blur = np.sqrt(np.maximum(rough**2 - (0.7 * source.size_mm) ** 2, (0.7 * spacing) ** 2))
         reach = np.ceil((_REACH_WIDTHS * blur + source.size_mm / 2) / spacing).astype(int)
         low = np.maximum(np.array(peak) - reach, 0)
