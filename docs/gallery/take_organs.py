@@ -94,7 +94,7 @@ def stroke(panel: Any, view: str, start: Any, end: Any) -> None:
 
 
 def main() -> int:
-    """List, paint, threshold, rules, matrix, find; a picture of each."""
+    """List, paint, threshold, rules, matrix, errors, find; a picture of each."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1400, 900)
     viewer.theme = "dark"
@@ -132,6 +132,13 @@ def main() -> int:
         scroll_to(panel, parts.blur)
         take(viewer, "organs-matrix")
         parts.blur.setChecked(False)
+        look_at(panel, "liver")
+        parts.errors.setChecked(True)
+        wait()
+        scroll_to(panel, parts.errors)
+        take(viewer, "organs-errors")
+        parts.errors.setChecked(False)
+        look_at(panel, "tumour")
         viewer.theme = "light"
         parts.by.setText("A. Reader")
         parts.approve_button.click()

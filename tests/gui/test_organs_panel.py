@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,20 +19,25 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 from tiny_mouse import SPOT_MM, distances_mm, write_tiny_study
 
+from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.gui.layers import organ_layer
 from napari_mpi_track.gui.organ_day import organ_scene, organs_of_file
 from napari_mpi_track.gui.organ_draft import drawn, painted, voxels_of, with_approval
 from napari_mpi_track.gui.organ_files import use_in_study, write_in_study_file
+from napari_mpi_track.gui.organ_finding import FINDERS, with_found
+from napari_mpi_track.gui.organ_look import OrganLook
 from napari_mpi_track.gui.session import Session
 from napari_mpi_track.gui.tasks import unwatched
 from napari_mpi_track.gui.widgets.organs import OrgansPanel
 from napari_mpi_track.imaging.grid import Grid
+from napari_mpi_track.imaging.labels import OrganLabels
+from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.analysis import analyse_timepoint
-from napari_mpi_track.longitudinal.measurement import Measurement
+from napari_mpi_track.longitudinal.measurement import Measurement, SpillRow
 from napari_mpi_track.longitudinal.study import Study
 from napari_mpi_track.longitudinal.study_file import load_study
-from napari_mpi_track.report.run import run_study
 from napari_mpi_track.report.tables import table_text
+from napari_mpi_track.writers.scans import write_volume
 
 pytestmark = [pytest.mark.window, pytest.mark.usefixtures("tasks_end")]
 
@@ -389,14 +395,10 @@ def test_what_the_panel_shows_is_what_a_run_of_the_study_writes(
     assert "now says so" in parts.said.text()
     study = load_study(study_file)
     assert study.subjects == panel.session.state.study.subjects
-    run_study(study, tmp_path / "results")
-    with (tmp_path / "results" / "measurements.csv").open(newline="") as table:
-        rows = {row["organ"]: row for row in csv.DictReader(table) if row["day"] == "0"}
-    ours = {row.organ: row for row in panel.measuring.measured.rows.measurements}
-    for organ in ("tumour", "flank"):
-        for key in ("organ_volume_mm3", "signal_total", "signal_total_sd", "cells", "cells_low", "cells_high"):
-            assert float(rows[organ][key]) == pytest.approx(getattr(ours[organ], key), rel=1e-8)
-        assert rows[organ]["flag"] == ours[organ].flag
+    run = analyse_timepoint(study, *scene_of(study))
+    assert table_text(panel.measuring.measured.rows.measurements, Measurement) == table_text(
+        run.measurements, Measurement
+    )
     # Undo: the study is as it was, its numbers are there at once.
     panel.undo.click()
     assert panel.session.state.study.subjects != study.subjects
@@ -469,6 +471,101 @@ def test_labels_of_a_file_come_in_under_what_was_painted(measured: OrgansPanel, 
     assert "organs.nii.gz" in measured.contents.where.text()
 
 
+def test_the_last_organ_is_deleted_and_what_is_drawn_next_needs_a_new_one(measured: OrgansPanel, qtbot: QtBot) -> None:
+    measured.contents.delete_button.click()
+    assert measured.drawing.chosen == 0
+    assert draft(measured).names == {}
+    view = measured.views.views["axial"]
+    assert not view.grab().isNull()
+    measured.views.tools["paint"].click()
+    drag(qtbot, view, SPOT_MM, SPOT_MM + [2.0, 0, 0])
+    assert "add one" in measured.contents.said.text()
+    assert voxels_in(measured) == 0
+    measured.undo.click()
+    assert measured.drawing.chosen == 1
+
+
+def test_one_looks_at_the_organ_that_is_lit_first_not_at_a_marker_beside_it(measured: OrgansPanel) -> None:
+    # The spot is 1.8 mm wide, and the MPI's voxels 1.2 mm.
+    assert np.linalg.norm(measured.views.look.look.cross_mm - SPOT_MM) < 1.5
+    scene, look = measured.measuring.scene, measured.views.look
+    bright = np.array(scene.scene.mpi.voxels)
+    bright[2, 2, 2] = 10 * bright.max()
+    lit = replace(scene, scene=replace(scene.scene, mpi=replace(scene.scene.mpi, voxels=bright)))
+    seen = OrganLook.at(lit, look.labels, look.grid)
+    assert seen is not None
+    assert np.linalg.norm(seen.look.cross_mm - SPOT_MM) < 1.5
+
+
+def test_undo_goes_to_the_day_whose_organs_it_changes(measured: OrgansPanel) -> None:
+    count = voxels_in(measured)
+    paint(measured, SPOT_MM + [6.0, 0, 0])
+    measured.session.look_at("m01", 7)
+    measured.undo.click()
+    assert measured.session.state.day == 0
+    assert "day 0" in measured.contents.said.text()
+    assert voxels_in(measured) == count
+
+
+def test_lungs_are_found_within_a_found_body_and_drawn_organs_keep_theirs(
+    measured: OrgansPanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chest = (distances_mm(ANATOMY, SPOT_MM) < 7).astype(np.uint8)
+    found = OrganLabels(chest, draft(measured).base.grid, {1: "lungs"})
+    monkeypatch.setitem(FINDERS, "lungs", lambda _: found)
+    scene = measured.measuring.scene
+    with_body, _ = with_found(scene, draft(measured), "body")
+    changed, said = with_found(scene, with_body, "lungs")
+    voxels, labels = voxels_of(changed), {name: label for label, name in changed.names.items()}
+    tumour = distances_mm(ANATOMY, SPOT_MM) < 5
+    assert np.array_equal(voxels == labels["tumour"], tumour)
+    assert np.array_equal(voxels == labels["lungs"], (chest > 0) & ~tumour)
+    assert f"{np.count_nonzero((chest > 0) & ~tumour)} mm³" in said
+    with pytest.raises(MeasurementError, match="organs are drawn already"):
+        with_found(scene, changed, "lungs")
+    # A body that is found again takes nothing of them.
+    with pytest.raises(MeasurementError, match="organs are drawn already"):
+        with_found(scene, changed, "body")
+
+
+def test_what_an_organs_error_is_made_of_is_drawn_and_saved(
+    measured: OrgansPanel, tmp_path: Path, qtbot: QtBot
+) -> None:
+    part = measured.contents.errors_part
+    with qtbot.waitSignal(part.drawn, timeout=20_000):
+        measured.contents.errors.setChecked(True)
+    assert part.picture.pixmap().width() > 300
+    part.save_button.chosen.emit(str(tmp_path / "errors.svg"))
+    assert "calibration" in (tmp_path / "errors.svg").read_text()
+    measured.contents.delete_button.click()
+    assert part.picture.isHidden()
+    assert "Choose an organ" in part.said.text()
+
+
+def test_organs_are_saved_for_other_programs_and_come_back(measured: OrgansPanel, tmp_path: Path, qtbot: QtBot) -> None:
+    before = layer(measured).data.copy()
+    for name in ("organs.dcm", "organs.seg.nrrd"):
+        measured.contents.save_button.chosen.emit(str(tmp_path / name))
+        qtbot.waitUntil(lambda: measured._working is None, timeout=20_000)
+        measured.contents.finds_part.load_button.chosen.emit(str(tmp_path / name))
+        settled(measured, qtbot)
+        assert draft(measured).origin == name
+        assert np.array_equal(layer(measured).data, before)
+        assert list(draft(measured).names.values()) == ["tumour"]
+
+
+def test_what_cannot_be_written_is_said_and_the_study_stays(
+    measured: OrgansPanel, tmp_path: Path, qtbot: QtBot
+) -> None:
+    (tmp_path / "taken").write_text("a file, not a folder")
+    study = measured.session.state.study
+    measured.contents.table_button.chosen.emit(str(tmp_path / "taken" / "organs.csv"))
+    assert "Not done" in measured.contents.said.text()
+    measured.contents.save_button.chosen.emit(str(tmp_path / "taken" / "organs.nii.gz"))
+    qtbot.waitUntil(lambda: "Not done" in measured.contents.work.words.text(), timeout=20_000)
+    assert measured.session.state.study is study
+
+
 def test_tables_and_the_matrix_are_saved(measured: OrgansPanel, tmp_path: Path) -> None:
     measured.contents.table_button.chosen.emit(str(tmp_path / "organs.csv"))
     with (tmp_path / "organs.csv").open(newline="") as table:
@@ -478,6 +575,22 @@ def test_tables_and_the_matrix_are_saved(measured: OrgansPanel, tmp_path: Path) 
     # This study gives no point spread.
     assert "Nothing is corrected" in measured.contents.matrix.text()
     assert not measured.contents.matrix_button.isEnabled()
+    measured.measuring.measured = replace(
+        measured.measuring.measured,
+        rows=replace(
+            measured.measuring.measured.rows,
+            spill=(
+                SpillRow("m01", 0, "MPI", "tumour", "tumour", 96.0),
+                SpillRow("m01", 0, "MPI", "tumour", "liver", 4.0),
+            ),
+        ),
+    )
+    measured.outcome.show(draft(measured), measured.measuring.scene)
+    assert "liver" in measured.contents.matrix.text()
+    measured.contents.matrix_button.chosen.emit(str(tmp_path / "matrix.svg"))
+    assert "came from" in (tmp_path / "matrix.svg").read_text()
+    measured.contents.matrix_button.chosen.emit(str(tmp_path / "matrix.png"))
+    assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_picture_follows_the_views_and_turns(measured: OrgansPanel, viewer: Any) -> None:
@@ -567,6 +680,39 @@ def test_organs_are_drawn_on_a_day_that_had_none(panel: OrgansPanel, tmp_path: P
     assert table_text(ours, Measurement) == table_text(run.measurements, Measurement)
 
 
+def test_organs_on_a_projections_plane_have_an_area_and_their_total_is_over_it(
+    panel: OrgansPanel, tmp_path: Path, qtbot: QtBot
+) -> None:
+    plane = Grid.from_spacing((1, 40, 50), (8.0, 1.0, 1.0), (-24.5, -19.5, 0))
+    mpi = np.random.default_rng(5).normal(0, 1, plane.shape)
+    mpi[0, 10:20, 20:30] += 50
+    write_volume(Volume(mpi.astype(np.float32), plane), tmp_path / "mpi.nii.gz")
+    labels = np.zeros(plane.shape, np.uint8)
+    labels[0, 8:22, 18:32] = 1
+    write_volume(OrganLabels(labels, plane, {1: "tumour"}), tmp_path / "organs.seg.nrrd")
+    (tmp_path / "study.yaml").write_text(
+        "schema: 1\nreference: first\nsubjects: [{id: m01, timepoints: [{day: 0, organs: organs.seg.nrrd, "
+        "mpi: {path: mpi.nii.gz, projection: true}}]}]\n"
+    )
+    panel.session.open_study(load_study(tmp_path / "study.yaml"))
+    panel.session.look_at("m01", 0)
+    qtbot.waitUntil(lambda: draft(panel) is not None, timeout=20_000)
+    panel.contents.run_button.click()
+    settled(panel, qtbot)
+    heads = [panel.contents.table.horizontalHeaderItem(n).text() for n in (1, 2)]
+    assert heads == ["area\nmm²", "signal\na.u. mm²"]
+    area, signal, _ = cells(panel)
+    assert area == "196"
+    assert float(signal.replace(",", "")) == pytest.approx(5000, abs=60)
+    panel.contents.signal.setChecked(True)
+    panel.signal.move(25.0)
+    assert "100 mm²" in panel.contents.signal_part.said.text()
+    panel.edits.choose(1)
+    panel.edits.grow(plane.lps_from([0, 15, 25]))
+    settled(panel, qtbot)
+    assert "100 mm² above" in panel.contents.said.text()
+
+
 def test_a_drag_of_naparis_brush_is_one_step(measured: OrgansPanel, qtbot: QtBot) -> None:
     painting, count, steps = layer(measured), voxels_in(measured), len(measured.session._past)
     measured.views.brush.setValue(3.0)
@@ -603,6 +749,9 @@ def test_the_days_own_organs_are_hidden_while_they_are_drawn(measured: OrgansPan
     content, settings, _ = organ_layer(drawn(draft(measured)), "organs m01 day 0")
     own = viewer.add_labels(content, **settings)
     assert not own.visible
+    # The day's picture is shown after the organs were read: the outlines stay above it.
+    QApplication.processEvents()
+    assert viewer.layers[-1] is layer(measured)
     measured.drawing.show(None, None, None, "")
     assert own.visible
     assert layer(measured) is None

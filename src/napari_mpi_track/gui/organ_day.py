@@ -78,6 +78,11 @@ class MeasuredOrgans:
         """Of signals: "a.u. mm³"."""
         return f"{self.scan.scan.unit or 'a.u.'} mm{'²' if self.scan.scan.is_projection else '³'}"
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether organs were drawn on a projection's plane: they have an area, and no volume."""
+        return self.scan.scan.is_projection and self.draft.base.grid.shape[0] == 1
+
     def of(self, draft: OrganDraft) -> "MeasuredOrgans":
         """Return the same numbers as those of another draft, which differs in locks alone."""
         return replace(self, draft=draft)

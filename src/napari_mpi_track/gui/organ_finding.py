@@ -44,8 +44,9 @@ def grown(day: OrganScene, draft: OrganDraft, label: int, at_mm: Any) -> tuple[O
     place = day.mpi_from_anatomy.map(np.asarray(at_mm, dtype=np.float64))
     region = grow_region(mpi, index_at(mpi, place), estimate_noise(mpi))
     changed = _with_signal(day, draft, label, region.mask)
-    said = f"{draft.names[label]} took {region.volume_mm3:.3g} mm³ above {region.threshold:.3g} {mpi.unit or 'a.u.'}"
-    return changed, f"{said}; {region.leak}." if region.leak else f"{said}."
+    size = f"{three_digits(region.volume_mm3)} {'mm²' if mpi.is_projection else 'mm³'}"
+    said = f"{draft.names[label]} took {size} above {three_digits(region.threshold)} {mpi.unit or 'a.u.'}"
+    return changed, f"{said}; {region.leak}." if region.leak else said
 
 
 def with_found(day: OrganScene, draft: OrganDraft, what: str) -> tuple[OrganDraft, str]:

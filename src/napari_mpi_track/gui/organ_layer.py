@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from qtpy.QtCore import QTimer
+
 from napari_mpi_track.gui.layers import AXIS_LABELS, METADATA_KEY, UNITS, Shown, shown_of_organs
 from napari_mpi_track.gui.organ_draft import OrganDraft
 from napari_mpi_track.gui.organ_work import WorkingLabels
@@ -134,6 +136,16 @@ class OrganLayer:
 
     def _inserted(self, event: Any) -> None:
         self._hide(event.value)
+        if METADATA_KEY in event.value.metadata:
+            # The day's scans may come after its organs: above them they would hide the outlines. Not within the event:
+            # others who listen still have to put the new layer in its place.
+            QTimer.singleShot(0, self._raise)
+
+    def _raise(self) -> None:
+        layers = self._viewer.layers
+        places = [at for at, layer in enumerate(layers) if _itself(layer) is _itself(self.layer)]
+        if self.layer is not None and places and places[0] < len(layers) - 1:
+            layers.move(places[0], len(layers))
 
     def _removed(self, event: Any) -> None:
         # Taken away by hand: the session still holds what was drawn, and the three views paint on.

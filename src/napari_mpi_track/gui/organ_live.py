@@ -20,6 +20,7 @@ _UNSEEN = 5e-4
 class OrganLine:
     """What stands beside one organ.
 
+    ``volume_mm3`` is an area in mm2 where organs were drawn on a projection's plane.
     ``signal`` and ``cells`` are as read by a person, with "≈" before what the last stroke is only reckoned into;
     ``details`` is HTML-free text for the organ that is chosen.
     """
@@ -75,9 +76,11 @@ def organ_lines(
     numbers are on their way.
     """
     corrected = {} if measured is None or change is None else _corrected(measured, change)
+    grid = draft.base.grid
+    each = grid.voxel_volume_mm3 / (grid.spacing_mm[0] if measured is not None and measured.is_flat else 1.0)
     lines = []
     for label, name in draft.names.items():
-        volume = counts.get(label, 0) * draft.base.grid.voxel_volume_mm3
+        volume = counts.get(label, 0) * each
         row = None if measured is None else measured.row(name)
         is_exact = row is not None and change is not None and not _is_seen(row, corrected.get(label, 0.0))
         if row is not None and row.organ != name:

@@ -138,7 +138,10 @@ class Drawing:
             return
         if self._scene is None or self._scene.scene is not scene.scene:
             self._scene = scene
-            self.views.show_look(OrganLook.at(scene, self.work.voxels, self.work.grid))
+            look = OrganLook.at(scene, self.work.voxels, self.work.grid)
+            self.views.show_look(look)
+            if look is not None:
+                self.layer.look_at(look.look.cross_mm)
         self.views.change(labels=self.work.voxels, colours=colour_rows(draft.names), chosen=self.chosen)
 
     def _take_up(self) -> None:

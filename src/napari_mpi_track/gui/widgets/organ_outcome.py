@@ -45,7 +45,7 @@ class OrganOutcome:
         measured = self._measuring.measured if draft is not None and scene is not None else None
         self.parts.card.show_measured(scene, measured, self._measuring.problem)
         if measured is not None:
-            self.parts.table.show_unit(measured.unit)
+            self.parts.table.show_unit(measured.unit, is_flat=measured.is_flat)
         self.parts.table_button.setEnabled(measured is not None)
         self.parts.table_button.setToolTip("Write all numbers as CSV." if measured else "Measure the organs first.")
         is_in_use = self._used is not None and draft is not None and self._used.draft is draft and scene is not None

@@ -53,6 +53,7 @@ class OrganSignal:
         mpi = None if scene is None else scene.scene.mpi
         if mpi is not self._mpi:
             self._mpi, self._curve, self._compared, self.threshold = mpi, None, None, None
+            self.parts.signal_part.measure = "mm²" if mpi is not None and mpi.is_projection else "mm³"
             self.parts.signal_part.show_comparison(None, "", self.unit)
         self._show()
 

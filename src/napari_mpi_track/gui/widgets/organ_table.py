@@ -71,8 +71,10 @@ class OrganTable(QTableWidget):
         if kept != self.label:
             self.chosen.emit(self.label)
 
-    def show_unit(self, unit: str) -> None:
-        """Say what signals are in: "a.u. mm³"."""
+    def show_unit(self, unit: str, *, is_flat: bool) -> None:
+        """Say what signals are in: "a.u. mm³"; and whether organs have an area or a volume."""
+        if (size := self.horizontalHeaderItem(1)) is not None:
+            size.setText("area\nmm²" if is_flat else "volume\nmm³")
         if (head := self.horizontalHeaderItem(2)) is not None:
             head.setText(f"signal\n{unit}")
 

@@ -56,6 +56,7 @@ class OrganViews(QWidget):
         self.brush.setDecimals(1)
         self.brush.setValue(2.0)
         self.brush.setToolTip("Diameter of the brush.")
+        self.brush.setAccessibleName("diameter of the brush")
         self.brush.setMaximumWidth(110)
         self.is_ball = QCheckBox("3-D brush")
         self.is_ball.setToolTip("Paint a ball through neighbouring planes, not a disc in one.")
@@ -157,7 +158,7 @@ class OrganViews(QWidget):
 
     def _lay_out(self) -> None:
         row, panes, column = QHBoxLayout(), QHBoxLayout(), QVBoxLayout(self)
-        for part in (*self.tools.values(), QLabel("Brush"), self.brush, self.is_ball):
+        for part in (*self.tools.values(), self.brush, self.is_ball):
             row.addWidget(part)
         row.addStretch(1)
         for part in (QLabel("Above"), self.picture, QLabel("MPI"), self.opacity):

@@ -14,7 +14,8 @@ from napari_mpi_track.gui.widgets.organ_measuring import Measuring
 from napari_mpi_track.gui.widgets.organ_outcome import OrganOutcome
 from napari_mpi_track.gui.widgets.organ_signal import OrganSignal
 from napari_mpi_track.gui.widgets.organ_views import OrganViews
-from napari_mpi_track.gui.widgets.organs_body import OrgansBody, where_in_words
+from napari_mpi_track.gui.widgets.organ_words import where_in_words
+from napari_mpi_track.gui.widgets.organs_body import OrgansBody
 from napari_mpi_track.gui.widgets.panel_frame import PanelFrame
 from napari_mpi_track.gui.widgets.views_dock import ViewsDock
 from napari_mpi_track.imaging.volume import Modality
@@ -121,7 +122,7 @@ class OrgansPanel(PanelFrame):
         self._organs = state.organs
         changed = [key for key, draft in before.items() if state.organs.get(key) not in (draft, None)]
         here = state.organ_day
-        if here is not None and here in before and before[here] is not state.organ_draft:
+        if before is not state.organs:
             # What was said is of a step before.
             self.contents.said.say("")
             if self._working is None:

@@ -12,6 +12,7 @@ from napari_mpi_track.gui.widgets.finds_part import FindsPart
 from napari_mpi_track.gui.widgets.organ_card import OrganCard
 from napari_mpi_track.gui.widgets.organ_errors import ErrorsPart
 from napari_mpi_track.gui.widgets.organ_table import OrganTable
+from napari_mpi_track.gui.widgets.organ_words import first_words
 from napari_mpi_track.gui.widgets.panel_frame import wrapped
 from napari_mpi_track.gui.widgets.panel_parts import button, section, side_by_side, stacked
 from napari_mpi_track.gui.widgets.progress_row import ProgressRow
@@ -20,7 +21,6 @@ from napari_mpi_track.gui.widgets.said_row import SaidRow
 from napari_mpi_track.gui.widgets.settings_form import CalmComboBox
 from napari_mpi_track.gui.widgets.signal_part import SignalPart
 from napari_mpi_track.gui.widgets.still_text import StillText
-from napari_mpi_track.report.tables import three_digits
 
 _MAIN = "font-weight: bold; padding: 6px;"
 _USUAL = ("tumour", "liver", "lungs", "spleen", "kidneys", "bladder", "bone", "heart", "brain", "knee", "background")
@@ -77,7 +77,7 @@ class OrgansBody(QWidget):
         has_day = state.organ_day is not None
         self.first.setVisible(not has_day)
         self.study_button.setVisible(not has_day)
-        self.first.setText(_first(state))
+        self.first.setText(first_words(state))
         self.where.setVisible(has_day)
         self.finds.setVisible(has_day)
         has_draft = draft is not None
@@ -149,31 +149,3 @@ class OrgansBody(QWidget):
             switch.toggled.connect(box.setVisible)
         self.write_button.setVisible(False)
         self.details.setAlignment(Qt.AlignmentFlag.AlignLeft)
-
-
-def _first(state: State) -> str:
-    if state.study is None:
-        return (
-            "<b>Begin here.</b> Open a study, or try the sample, and click one of its days. Scans that are open by "
-            "themselves are measured once a study lists them: <i>mpi-track init FOLDER</i> writes one of a folder."
-        )
-    return "<b>Begin here.</b> Click one of the days of the study: its organs are drawn and measured here."
-
-
-def where_in_words(state: State, draft: OrganDraft | None, volume_mm3: float) -> str:
-    """Return whose organs are drawn, where they come from, and how much was painted, in HTML."""
-    if state.in_view is None:
-        return ""
-    subject, timepoint = state.in_view
-    group = f" ({escape(subject.group)})" if subject.group else ""
-    lines = [f"<b>{escape(subject.id)}</b>{group}, <b>day {timepoint.day:g}</b>"]
-    if draft is None:
-        drawn = subject.day_with_organs(timepoint.day)
-        lines.append(
-            "No organs are drawn on this day." if drawn is None or timepoint.is_baseline
-            else f"Organs drawn on day {drawn.day:g} come here when they are measured."
-        )  # fmt: skip
-    else:
-        painted = f"; {three_digits(volume_mm3)} mm³ painted over" if draft.edits.voxel.size else ""
-        lines.append(f"Organs: {escape(draft.origin)}{painted}")
-    return "<br>".join(lines)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from html import escape
+from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
@@ -31,6 +32,12 @@ class SaidRow(QLabel):
             step()
         except MpiTrackError as error:
             self.setText(f"<b>&#9888; Not done.</b> {error_in_words(error)}")
+            self.setVisible(True)
+        except OSError as error:
+            # A folder that may not be written to, a full disk: no fault of the program's either.
+            name = "" if error.filename is None else f" ({Path(str(error.filename)).name})"
+            why = escape(f"{error.strerror or error}{name}.")
+            self.setText(f"<b>&#9888; Not done.</b> {why}<br><b>What to do:</b> Choose another folder.")
             self.setVisible(True)
 
 

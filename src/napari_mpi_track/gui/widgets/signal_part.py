@@ -31,6 +31,8 @@ class SignalPart(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        # Of a projection: mm².
+        self.measure = "mm³"
         self._low, self._high = 0.0, 1.0
         self.slider = QSlider(Qt.Orientation.Horizontal)
         self.slider.setRange(0, _STEPS)
@@ -77,11 +79,11 @@ class SignalPart(QWidget):
             self.form.show_row(name, is_shown=name in shown)
 
     def show_above(self, whole: AboveThreshold, organ: str, inside: AboveThreshold | None, unit: str) -> None:
-        """Say what lies above the threshold: in the whole scan, and in the organ that is chosen."""
+        """Say what lies above the threshold: in the whole scan, and in the organ that is chosen; by :attr:`measure`."""
         lines = [("in the whole scan", whole)] + ([(f"in {organ}", inside)] if inside is not None else [])
         rows = "".join(
-            f"<tr><td>{escape(where)}</td><td align='right'>{three_digits(above.volume_mm3)} mm³</td>"
-            f"<td align='right'>{three_digits(above.total)} {escape(unit)} mm³</td></tr>"
+            f"<tr><td>{escape(where)}</td><td align='right'>{three_digits(above.volume_mm3)} {self.measure}</td>"
+            f"<td align='right'>{three_digits(above.total)} {escape(unit)} {self.measure}</td></tr>"
             for where, above in lines
         )
         self.said.show_html(f"<table width='100%' cellspacing='0' cellpadding='1'>{rows}</table>")
@@ -95,8 +97,8 @@ class SignalPart(QWidget):
         kept = f"<th align='right'>of {escape(organ)}</th>" if under is not None else ""
         head = (
             "<tr><th align='left'>rule</th>"
-            f"<th align='right'>above<br>{escape(unit)}</th><th align='right'>volume<br>mm³</th>"
-            f"<th align='right'>total<br>{escape(unit)} mm³</th>{kept}</tr>"
+            f"<th align='right'>above<br>{escape(unit)}</th><th align='right'>size<br>{self.measure}</th>"
+            f"<th align='right'>total<br>{escape(unit)} {self.measure}</th>{kept}</tr>"
         )
         lines = []
         for row in found.rows:
