@@ -104,7 +104,8 @@ def carried_back(organs: OrganLabels, by: Transform, carried: OrganLabels, drawn
         place = np.stack(np.meshgrid([plane], rows, columns, indexing="ij"), axis=-1).reshape(-1, 3)
         there = drawn.grid.index_from(by.map(grid.lps_from(place)))
         voxels[tuple(place.T)] = _followed(voxels[tuple(place.T)], there, carried, drawn)
-    voxels[np.isin(voxels, list(carried.names.keys() - drawn.names.keys()))] = 0
+    for gone in carried.names.keys() - drawn.names.keys():
+        voxels[voxels == gone] = 0
     voxels.flags.writeable = False
     return replace(whole, voxels=voxels, grid=grid, names=names)
 
@@ -133,9 +134,12 @@ def _finer(
 
     Strokes lie on another grid: on a fine one they come the less out of place, as far as memory allows.
     """
-    inside = np.argwhere(organs.voxels)
-    first = np.minimum(low, inside.min(axis=0)) if inside.size else low
-    last = np.maximum(high, inside.max(axis=0) + 1) if inside.size else high
+    across = ((1, 2), (0, 2), (0, 1))
+    inside = [np.flatnonzero(organs.voxels.any(axis=axes)) for axes in across]
+    first, last = low, high
+    if inside[0].size:
+        first = np.minimum(low, [places[0] for places in inside])
+        last = np.maximum(high, [places[-1] + 1 for places in inside])
     times = next((n for n in (4, 3, 2) if n**3 * int(np.prod(last - first)) <= _MOST_VOXELS), 1)
     start, end = np.maximum(first, 0), np.minimum(last, organs.grid.shape)
     voxels = np.zeros(last - first, dtype=organs.voxels.dtype)
