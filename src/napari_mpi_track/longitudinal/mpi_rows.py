@@ -330,7 +330,7 @@ def counted(row: Measurement, calibration: Calibration | None, repeatability: fl
     signal = row.signal
     flags = [row.flag] if row.flag else []
     if signal is None or calibration is None:
-        is_lost = signal is not None and signal.value < _ONE_SIDED_95 * signal.own_sd
+        is_lost = signal is not None and signal.value <= _ONE_SIDED_95 * signal.own_sd
         return replace(row, flag=";".join([*flags, *(["below_detection"] if is_lost else []), "no_calibration"]))
     known = repeatability is not None
     counts = count_cells(

@@ -132,6 +132,8 @@ def _arms(study: Study, results: StudyResults) -> list[str]:
     said = [
         "Arms were compared by Welch's t intervals over animals (doi:10.1093/biomet/34.1-2.28), ratios on logarithms, "
         "effect sizes as Hedges' g (doi:10.3102/10769986006002107), p values after Holm (doi:10.2307/4615733)."
+        if any(row.low is not None for row in results.arms)
+        else "Arms were compared without intervals, one animal being all of an arm."
     ]
     if study.free_label is not None:
         said.append(
