@@ -191,7 +191,7 @@ def test_scores_are_changes_from_their_first_day_and_say_how_many():
 def test_the_mixed_line_is_that_of_sas_proc_mixed():
     """Stability of three batches (SAS/STAT User's Guide, PROC MIXED, "Random Coefficients"; data of Obenchain 1990).
 
-    Unbalanced in time, and three: the fewest this model takes.
+    Three: the fewest this model takes. statsmodels' REML gives these numbers too.
     """
     batches = {
         0: ["101.2 103.3 103.3 102.1 104.4 102.4", "102.6 102.7 102.4 102.1 102.9 102.6",
