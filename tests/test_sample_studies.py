@@ -120,7 +120,7 @@ def test_every_table_has_the_columns_of_the_contract(sample):
         "retention.csv": "subject,group,day,modality,organ,reference,retention_percent,retention_low,"
         "retention_high,flag",
         "decay.csv": "subject,group,modality,organ,model,parameters,rate_per_day,half_life_days,half_life_low_days,"
-        "half_life_high_days,plateau_percent,aicc,r_squared,points,censored_points,flag",
+        "half_life_high_days,plateau_percent,aicc,r_squared,points,censored_points,flag,reason",
         "budget.csv": "subject,day,modality,organ,term,sd,shared",
         "alignments.csv": "subject,day,moving,fixed,method,model,verdict,reason,fiducial_rms_mm,"
         "expected_target_error_mm,metric,transform",

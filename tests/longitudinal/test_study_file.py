@@ -330,7 +330,7 @@ def test_two_baselines_and_a_day_with_nothing_to_measure_are_told(faults):
     two = SMALL + "      - {day: -1, baseline: true, signal: 1}\n      - {day: -2, baseline: true, signal: 1}\n"
     assert "more than one baseline" in faults(two)
     assert faults(changed("        signal: 5\n", "", SMALL)) == (
-        "line 5: day 0 holds nothing to measure: give mpi, signal, pet, spect, fluorine or bli"
+        "line 5: day 0 holds nothing to measure: give mpi, signal, pet, spect, fluorine, bli, ex_vivo or dynamic"
     )
     both = changed("mpi: m01/pre_mpi.nii.gz", "mpi: m01/pre_mpi.nii.gz\n        signal: 3")
     assert "day -1 has both an mpi scan and a signal" in faults(both)

@@ -23,8 +23,8 @@ MODELS = {
     "uptake": "uptake (rising)",
 }
 _MODELS_EXPLAINED = {
-    "": "What the study file says, or the simplest within 2 of the lowest AICc.",
-    "auto": "The simplest model within 2 of the lowest AICc, organ by organ.",
+    "": "What the study file says; else the simplest model that fits, organ by organ.",
+    "auto": "The exponential, unless the AICc of another model is lower by more than 2; organ by organ.",
     "exponential": "One rate: A exp(-k t).",
     "plateau": "One rate, and a part that stays: A exp(-k t) + C.",
     "biexponential": "A fast and a slow part; needs six points with known errors.",
