@@ -39,5 +39,5 @@ def test_every_command_of_the_recipe_runs(tmp_path, monkeypatch, capsys):
             main(shlex.split(line)[1:])
         assert end.value.code == 0, f"{line}: {capsys.readouterr().err}"
     np.testing.assert_allclose(load_point_spread("psf.json").fwhm_mm, 2.5, rtol=0.02)
-    with open("merged.csv", newline="", encoding="utf-8") as stream:
+    with Path("merged.csv").open(newline="", encoding="utf-8") as stream:
         assert "liver + spleen" in [row["organ"] for row in csv.DictReader(stream)]
