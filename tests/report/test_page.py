@@ -20,7 +20,7 @@ from napari_mpi_track.longitudinal.measurement import (
     RetentionRow,
     ScoreRow,
 )
-from napari_mpi_track.longitudinal.study import FreeLabel, Radiotracer, Study
+from napari_mpi_track.longitudinal.study import FreeLabel, Radiotracer, ScanFile, Study
 from napari_mpi_track.report.methods_text import NOT_VIABILITY, methods_paragraph
 from napari_mpi_track.report.page import report_page
 from napari_mpi_track.report.provenance import InputHashes, provenance_of
@@ -248,6 +248,10 @@ def test_the_methods_claim_no_more_than_was_done(study: Study) -> None:
     assert "saturation" not in methods(study)
     assert "No calibration was given" in methods(study, None)
     assert "(1 alignments" not in methods(study)
+    assert "frame by frame" not in methods(study)
+    scanned = replace(study.subjects[0].timepoints[0], dynamic=ScanFile(Path("frames.nii")))
+    subject = replace(study.subjects[0], timepoints=(scanned,))
+    assert "frame by frame" in methods(replace(study, subjects=(subject,)))
     assert "1 alignment, expected target error 0.40 mm, 1 of them doubtful" in methods(study)
 
 

@@ -200,6 +200,11 @@ def _other_modalities(study: Study, measurements: Sequence[Measurement]) -> list
         )
     if "BLI" in found:
         said.append("Bioluminescence is total flux over 4 pi, given relative to the first image and not as cells.")
+    if any(timepoint.dynamic is not None for subject in study.subjects for timepoint in subject.timepoints):
+        said.append(
+            "Of dynamic scans the signal of every organ was measured frame by frame; areas under its curve are by the "
+            "trapezoidal rule."
+        )
     return said
 
 
