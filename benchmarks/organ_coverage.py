@@ -24,8 +24,8 @@ from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.points import Points
 from napari_mpi_track.imaging.volume import Modality, Volume
-from napari_mpi_track.longitudinal.measured import measure_scan
 from napari_mpi_track.longitudinal.measurement import Measurement
+from napari_mpi_track.longitudinal.measuring import measure_scan
 from napari_mpi_track.longitudinal.mpi_rows import rows_of_scan
 from napari_mpi_track.quantification.calibration import fit_calibration
 from napari_mpi_track.quantification.saturation import Saturation

@@ -9,7 +9,7 @@ from napari_mpi_track.imaging.grid import Grid
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.noise import Noise, estimate_noise
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.longitudinal.measured import measure_scan
+from napari_mpi_track.longitudinal.measuring import measure_scan
 from napari_mpi_track.quantification.backgrounds import robust_background, scan_background, shell_backgrounds
 from napari_mpi_track.quantification.occupancy import measure_occupancy
 

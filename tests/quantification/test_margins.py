@@ -9,7 +9,7 @@ from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.noise import Noise as ScanNoise
 from napari_mpi_track.imaging.point_spread import PointSpread, PsfShape
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.longitudinal.measured import measure_scan
+from napari_mpi_track.longitudinal.measuring import measure_scan
 from napari_mpi_track.quantification.margins import margin_mm, margin_of, merged
 from napari_mpi_track.quantification.occupancy import OUTSIDE, TOTAL, measure_occupancy
 from napari_mpi_track.simulation.anatomy import Solid, ellipsoid

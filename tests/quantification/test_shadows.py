@@ -12,7 +12,7 @@ from napari_mpi_track.imaging.noise import Noise
 from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.transform import Transform
 from napari_mpi_track.imaging.volume import Modality, Volume
-from napari_mpi_track.longitudinal.measured import measure_scan
+from napari_mpi_track.longitudinal.measuring import measure_scan
 from napari_mpi_track.quantification.shadows import share_shadows
 from napari_mpi_track.registration.alignment import Alignment
 

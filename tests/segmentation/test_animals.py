@@ -13,7 +13,7 @@ from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.noise import Noise
 from napari_mpi_track.imaging.point_spread import PointSpread, PsfShape
 from napari_mpi_track.imaging.volume import Modality, Volume
-from napari_mpi_track.longitudinal.measured import measure_scan
+from napari_mpi_track.longitudinal.measuring import measure_scan
 from napari_mpi_track.segmentation.animals import (
     anatomy_of,
     organs_of,

@@ -7,8 +7,9 @@ from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.noise import Noise, estimate_noise
 from napari_mpi_track.imaging.volume import Modality, Volume
-from napari_mpi_track.longitudinal.measured import MeasuredScan, measure_scan
+from napari_mpi_track.longitudinal.measured import MeasuredScan
 from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement, ScanRows
+from napari_mpi_track.longitudinal.measuring import measure_scan
 from napari_mpi_track.longitudinal.scene import frame_of
 from napari_mpi_track.longitudinal.study import Study, Subject, Timepoint
 from napari_mpi_track.quantification.bioluminescence import total_flux

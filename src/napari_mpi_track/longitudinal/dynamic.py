@@ -12,8 +12,9 @@ from napari_mpi_track.imaging.labels import OrganLabels
 from napari_mpi_track.imaging.noise import Noise, estimate_noise
 from napari_mpi_track.imaging.point_spread import PointSpread
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.longitudinal.measured import MeasuredScan, measure_scan
+from napari_mpi_track.longitudinal.measured import MeasuredScan
 from napari_mpi_track.longitudinal.measurement import DynamicRow, DynamicSummaryRow
+from napari_mpi_track.longitudinal.measuring import measure_scan
 from napari_mpi_track.quantification.backgrounds import PRE_INJECTION, SHELL, scan_background
 from napari_mpi_track.quantification.estimate import Estimate
 from napari_mpi_track.quantification.occupancy import OUTSIDE, TOTAL

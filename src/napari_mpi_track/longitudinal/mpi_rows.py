@@ -7,7 +7,7 @@ import numpy as np
 
 from napari_mpi_track.imaging.noise import estimate_noise
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.longitudinal.measured import MeasuredScan, SignalErrors, measure_scan
+from napari_mpi_track.longitudinal.measured import MeasuredScan, SignalErrors
 from napari_mpi_track.longitudinal.measurement import (
     WHOLE_ORGAN,
     BudgetRow,
@@ -16,6 +16,7 @@ from napari_mpi_track.longitudinal.measurement import (
     ScanRows,
     SpillRow,
 )
+from napari_mpi_track.longitudinal.measuring import measure_scan
 from napari_mpi_track.longitudinal.refusals import measure_as_far_as_possible
 from napari_mpi_track.longitudinal.scene import Scene
 from napari_mpi_track.longitudinal.study import SignalMetric, Study, Subject, Timepoint

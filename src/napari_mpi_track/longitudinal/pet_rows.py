@@ -8,8 +8,9 @@ import numpy as np
 from napari_mpi_track.errors import MeasurementError
 from napari_mpi_track.imaging.noise import Noise, estimate_noise
 from napari_mpi_track.imaging.volume import Volume
-from napari_mpi_track.longitudinal.measured import MeasuredScan, measure_scan
+from napari_mpi_track.longitudinal.measured import MeasuredScan
 from napari_mpi_track.longitudinal.measurement import BudgetRow, Measurement, ScanRows
+from napari_mpi_track.longitudinal.measuring import measure_scan
 from napari_mpi_track.longitudinal.mpi_rows import without_signal
 from napari_mpi_track.longitudinal.pet_dose import PetDose, dose_of
 from napari_mpi_track.longitudinal.refusals import measure_as_far_as_possible

@@ -184,7 +184,7 @@ def _of_its_own(markers: Points | None, known: Points | None) -> Points | None:
     own = np.flatnonzero((apart > _SAME_MARKER_MM).all(axis=1))
     if not own.size:
         return None
-    return Points([markers.names[n] for n in own], markers.positions_mm[own], markers.frame)
+    return Points([markers.names[n] for n in own.tolist()], markers.positions_mm[own], markers.frame)
 
 
 def _joined(occupancy: Occupancy, others: Mapping[str, OrganOccupancy]) -> Occupancy:

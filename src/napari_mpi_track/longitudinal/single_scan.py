@@ -12,8 +12,8 @@ from napari_mpi_track.imaging.volume import Volume
 from napari_mpi_track.longitudinal.conditions import scan_facts
 from napari_mpi_track.longitudinal.day_organs import require_an_organ
 from napari_mpi_track.longitudinal.dynamic import DynamicScan, measure_dynamic
-from napari_mpi_track.longitudinal.measured import measure_scan
 from napari_mpi_track.longitudinal.measurement import DynamicRow, Measurement, ScanRows
+from napari_mpi_track.longitudinal.measuring import measure_scan
 from napari_mpi_track.longitudinal.mpi_rows import rows_of_scan, with_override_flag
 from napari_mpi_track.longitudinal.scan_parts import ScanParts, parts_of_scan
 from napari_mpi_track.quantification.backgrounds import PRE_INJECTION

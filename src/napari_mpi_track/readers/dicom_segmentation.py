@@ -244,8 +244,8 @@ def _masks(
             for frame, plane in enumerate(frames.plane):
                 here[plane] |= frames.pixels(frame) == segment
             return here
-        for frame in np.flatnonzero(frames.segment == segment):
-            here[frames.plane[frame]] |= frames.pixels(int(frame)) >= at_least
+        for frame in np.flatnonzero(frames.segment == segment).tolist():
+            here[frames.plane[frame]] |= frames.pixels(frame) >= at_least
         return here
 
     return mask
