@@ -1,4 +1,4 @@
-"""What was measured of one scan on its own grid: organs, markers, the rest of the body, and every term of their error."""
+"""What was measured of one scan on its own grid: organs, markers, the rest of the body, every term of their error."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
