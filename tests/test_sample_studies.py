@@ -139,3 +139,9 @@ def test_the_report_stands_alone(sample):
     assert "data:image/" in page
     for elsewhere in ('src="http', "src='http", 'href="http', "@import"):
         assert elsewhere not in page
+
+
+def test_evenly_lit_organs_are_not_called_uneven(sample):
+    """All organs of the simulated animals are lit evenly; in PET noise grows with the signal."""
+    _, results = sample
+    assert [r["organ"] for r in rows_of(results / "measurements.csv") if "not_uniform" in r["flag"]] == []

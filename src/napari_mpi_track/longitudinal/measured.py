@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_mpi_track.imaging.noise import Noise
 from napari_mpi_track.imaging.point_spread import PointSpread
-from napari_mpi_track.imaging.volume import Volume
+from napari_mpi_track.imaging.volume import Modality, Volume
 from napari_mpi_track.longitudinal.scan_parts import is_marker, rest_names
 from napari_mpi_track.quantification.backgrounds import Background
 from napari_mpi_track.quantification.estimate import Estimate
@@ -24,6 +24,9 @@ from napari_mpi_track.segmentation.rule_comparison import OrganUnderRules
 _LEAST_UNEVENNESS = 0.01
 _MOST_SPILL_IN = 0.5
 _LEAST_IN_FIELD = 0.99
+# Where decays are counted, noise grows with the signal: the air's says too little of what an organ's residual may be.
+_COUNTED = (Modality.PET, Modality.SPECT)
+_MOST_MISFIT_OF_COUNTS = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,11 +246,17 @@ class MeasuredScan:
             return flags
         if abs(self.spill.spill_in[organ]) > _MOST_SPILL_IN or any(organ in pair for pair in self.spill.too_close()):
             flags.append("spill_over_dominated")
-        if self.spill.uniformity.is_uneven(organ):
+        if self._is_uneven(organ, self.spill):
             flags.append("not_uniform")
         if self.spill.uniformity.is_psf_wrong:
             flags.append("psf_mismatch")
         return flags
+
+    def _is_uneven(self, organ: str, spill: SpillOver) -> bool:
+        """Return whether the organ's light is uneven beyond chance, and in counted decays beyond doubt."""
+        if self.scan.modality in _COUNTED and spill.misfit[organ] < _MOST_MISFIT_OF_COUNTS:
+            return False
+        return spill.uniformity.is_uneven(organ)
 
     def is_saturated(self, names: list[str] | None = None) -> bool:
         """Return whether a voxel of these parts (of the whole scan) is above what the receiver was measured to."""
