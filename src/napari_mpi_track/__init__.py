@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_mpi_track.quantification.estimate import Estimate
     from napari_mpi_track.quantification.occupancy import measure_occupancy
     from napari_mpi_track.quantification.organ_signal import measure_organs
+    from napari_mpi_track.quantification.organ_statistics import organ_statistics
     from napari_mpi_track.readers.organs import read_organs
     from napari_mpi_track.readers.points import read_points
     from napari_mpi_track.readers.scans import read_scans
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from napari_mpi_track.registration.alignment import Alignment
     from napari_mpi_track.registration.resample import resample
     from napari_mpi_track.report.run import run_study
-    from napari_mpi_track.segmentation.signal_rules import segment
+    from napari_mpi_track.segmentation.components import connected_organs
+    from napari_mpi_track.segmentation.signal_rules import find_signal, segment
     from napari_mpi_track.simulation.studies import simulate_study
     from napari_mpi_track.writers.scans import write_volume
 
@@ -57,10 +59,13 @@ _HOME = {
     "align": "registration.align",
     "Alignment": "registration.alignment",
     "resample": "registration.resample",
+    "find_signal": "segmentation.signal_rules",
+    "connected_organs": "segmentation.components",
     "segment": "segmentation.signal_rules",
     "Estimate": "quantification.estimate",
     "measure_occupancy": "quantification.occupancy",
     "measure_organs": "quantification.organ_signal",
+    "organ_statistics": "quantification.organ_statistics",
     "fit_calibration": "quantification.calibration",
     "Calibration": "quantification.calibration",
     "count_cells": "quantification.cell_number",
@@ -89,13 +94,16 @@ __all__ = [
     "Volume",
     "align",
     "analyse_study",
+    "connected_organs",
     "count_cells",
     "estimate_noise",
+    "find_signal",
     "fit_calibration",
     "fit_retention",
     "load_study",
     "measure_occupancy",
     "measure_organs",
+    "organ_statistics",
     "quantify_scan",
     "read_organs",
     "read_points",
